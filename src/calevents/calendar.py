@@ -1,0 +1,274 @@
+"""The calendar: every use case, always within a scope.
+
+``calendar.company(67890)`` and ``calendar.user(member)`` are the only ways to touch events.
+"""
+
+from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import attrs
+
+from calevents.audience import MAX_ID, Company, Member, Viewer, may_change
+from calevents.draft import Disambiguation, EventDraft, EventPatch, compose
+from calevents.event import Event
+from calevents.exceptions import (
+    ConcurrentWrite,
+    EventNotFound,
+    Forbidden,
+    IdempotencyKeyInFlight,
+    InvalidQuery,
+    PreconditionFailed,
+)
+from calevents.identifiers import new_id
+from calevents.listing import DEFAULT_LIMIT, Page, cursor_after, query_for
+from calevents.ports import Clock, EventRepository, IdempotencyKey
+
+__all__ = ["Calendar", "Creation", "Scope"]
+
+IDEMPOTENCY_WINDOW = timedelta(hours=24)
+"""For how long an idempotency key is remembered."""
+
+_MAX_KEY = 255
+_ATTEMPTS = 32
+
+
+def utc_now() -> datetime:
+    """The system's clock."""
+    return datetime.now(timezone.utc)
+
+
+class Calendar:
+    """A calendar over one storage, shared by any number of companies.
+
+    ``clock`` tells the time of every answer; by default it is the system's.
+    """
+
+    def __init__(self, repository: EventRepository, *, clock: Clock = utc_now) -> None:
+        self.repository = repository
+        self.clock = clock
+        self._in_flight: set[tuple[Viewer, str]] = set()
+
+    def company(self, company_id: int) -> "Scope":
+        """What a company may do: with the events that it created for its members."""
+        return Scope(self, Company(company_id))
+
+    def user(self, member: Member) -> "Scope":
+        """What a user may do: see what concerns them, and keep events of their own."""
+        return Scope(self, member)
+
+    @contextmanager
+    def _only_one(self, viewer: Viewer, key: str) -> Any:
+        """Refuse a second request with the same idempotency key while the first is under way."""
+        # A user who moves to another country is still the same principal.
+        principal = attrs.evolve(viewer, country=None) if isinstance(viewer, Member) else viewer
+        if (principal, key) in self._in_flight:
+            raise IdempotencyKeyInFlight("the first request with this key hasn't ended; wait")
+        self._in_flight.add((principal, key))
+        try:
+            yield
+        finally:
+            self._in_flight.remove((principal, key))
+
+
+@attrs.frozen
+class Creation:
+    """The answer to a request with an idempotency key."""
+
+    event: Event
+    """The event as it was first answered."""
+    replayed: bool
+    """Whether an earlier request with this key created it."""
+
+
+@attrs.frozen
+class Scope:
+    """The calendar as one company or one user sees it and may change it.
+
+    Every method raises :class:`~calevents.exceptions.StorageUnavailable` when the storage can't be
+    reached or is busy past its time-out; then nothing was written.
+    """
+
+    calendar: Calendar
+    viewer: Viewer
+
+    async def get(self, event_id: int) -> Event:
+        """The event with this id.
+
+        Raises:
+            EventNotFound: there is none, or none that this scope may see.
+        """
+        if 0 < event_id <= MAX_ID:
+            event = await self.calendar.repository.get(self.viewer, event_id)
+            if event is not None:
+                return event
+        raise EventNotFound(event_id)
+
+    async def list(self, **parameters: Any) -> Page:
+        """A page of events, ordered by start.
+
+        The parameters are those of the contract (``from_`` stands for ``from``): ``limit`` (1–100,
+        default 50), ``cursor``, ``view``, ``from_``, ``to``, ``status``, ``sort``, and for a
+        company ``country`` and ``user_id``. Each may be text or the Python value.
+
+        Raises:
+            InvalidQuery: an unknown parameter or a bad value; it names the parameter.
+        """
+        if "from_" in parameters:
+            parameters["from"] = parameters.pop("from_")
+        query = query_for(self.viewer, parameters)
+        # One more than asked for tells whether there is a next page.
+        events = await self.calendar.repository.list(
+            self.viewer, attrs.evolve(query, limit=query.limit + 1), self.calendar.clock()
+        )
+        if len(events) <= query.limit:
+            return Page(tuple(events), None)
+        page = tuple(events[: query.limit])
+        return Page(page, cursor_after(page[-1], self.viewer, query.sort))
+
+    async def iterate(self, **parameters: Any) -> AsyncIterator[Event]:
+        """Every event of :meth:`list`, page after page."""
+        cursor = parameters.pop("cursor", None)
+        while True:
+            page = await self.list(cursor=cursor, **parameters)
+            for event in page.events:
+                yield event
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    async def create(
+        self,
+        draft: EventDraft | Mapping[str, Any],
+        *,
+        disambiguation: Disambiguation = "compatible",
+    ) -> Event:
+        """Create an event: the company's for its members, or a user's own.
+
+        Raises:
+            InvalidEvent: with every fault of the draft.
+        """
+        return (await self._create(draft, None, disambiguation)).event
+
+    async def create_once(
+        self,
+        draft: EventDraft | Mapping[str, Any],
+        *,
+        idempotency_key: str,
+        disambiguation: Disambiguation = "compatible",
+    ) -> Creation:
+        """Create an event, unless this scope did so within 24 hours with the same key.
+
+        Then the first answer is given again, whatever became of the event since.
+
+        Raises:
+            InvalidEvent: with every fault of the draft; the key is not used up.
+            InvalidQuery: the key is empty, longer than 255 characters, or not printable ASCII.
+            IdempotencyKeyReused: the key was used with another draft.
+            IdempotencyKeyInFlight: the first request with the key hasn't ended.
+        """
+        if not (0 < len(idempotency_key) <= _MAX_KEY and _is_printable_ascii(idempotency_key)):
+            raise InvalidQuery("Idempotency-Key", "must be 1 to 255 printable ASCII characters")
+        with self.calendar._only_one(self.viewer, idempotency_key):
+            return await self._create(draft, idempotency_key, disambiguation)
+
+    async def update(
+        self,
+        event_id: int,
+        patch: EventPatch | Mapping[str, Any],
+        *,
+        if_match: Collection[int] | None = None,
+        disambiguation: Disambiguation = "compatible",
+    ) -> Event:
+        """Change an event as a JSON merge patch says (RFC 7396).
+
+        An absent key keeps its value, ``None`` clears it, arrays are replaced whole. The merged
+        event is validated. With ``if_match`` only one of these versions is changed; without it a
+        write that meets another is merged anew over the other's result.
+
+        Raises:
+            EventNotFound: there is none, or none that this scope may see.
+            Forbidden: this scope sees the event but didn't create it.
+            PreconditionFailed: the event is in no version of ``if_match``.
+            InvalidEvent: with every fault of the merged event.
+            ConcurrentWrite: other writers kept changing the event meanwhile.
+        """
+        calendar = self.calendar
+        for _ in range(_ATTEMPTS):
+            base = await self._changeable(event_id, if_match)
+            event = compose(
+                patch,
+                viewer=self.viewer,
+                now=calendar.clock(),
+                new_id=new_id,
+                base=base,
+                disambiguation=disambiguation,
+            )
+            if event is base:
+                return base
+            stored = await calendar.repository.replace(event)
+            if stored is not None:
+                return stored
+        raise ConcurrentWrite("other writers kept changing the event; try again")
+
+    async def delete(self, event_id: int, *, if_match: Collection[int] | None = None) -> None:
+        """Delete an event; what is left of its push is cancelled.
+
+        Raises:
+            EventNotFound: there is none, or none that this scope may see.
+            Forbidden: this scope sees the event but didn't create it.
+            PreconditionFailed: the event is in no version of ``if_match``.
+            ConcurrentWrite: other writers kept changing the event meanwhile.
+        """
+        for _ in range(_ATTEMPTS):
+            event = await self._changeable(event_id, if_match)
+            if await self.calendar.repository.delete(event):
+                return
+        raise ConcurrentWrite("other writers kept changing the event; try again")
+
+    async def _create(
+        self,
+        draft: Mapping[str, Any],
+        idempotency_key: str | None,
+        disambiguation: Disambiguation,
+    ) -> Creation:
+        now = self.calendar.clock()
+        key = idempotency_key and IdempotencyKey(
+            key=idempotency_key,
+            fingerprint=_fingerprint(draft),
+            now=now,
+            expired_before=now - IDEMPOTENCY_WINDOW,
+        )
+        event = compose(
+            draft, viewer=self.viewer, now=now, new_id=new_id, disambiguation=disambiguation
+        )
+        for _ in range(_ATTEMPTS):
+            try:
+                stored = await self.calendar.repository.create(self.viewer, event, key or None)
+            except ConcurrentWrite:  # another process drew the same id in this microsecond
+                event = attrs.evolve(event, id=new_id())
+            else:
+                return Creation(stored, replayed=stored.id != event.id)
+        raise ConcurrentWrite("no free id was found; try again")
+
+    async def _changeable(self, event_id: int, if_match: Collection[int] | None) -> Event:
+        event = await self.get(event_id)
+        if not may_change(self.viewer, event):
+            raise Forbidden("the company made this event; a user can't change or delete it")
+        if if_match is not None and event.version not in if_match:
+            raise PreconditionFailed("the event has changed; read it again")
+        return event
+
+
+def _is_printable_ascii(text: str) -> bool:
+    return text.isascii() and text.isprintable()
+
+
+def _fingerprint(draft: Mapping[str, Any]) -> str:
+    """A digest of a document that doesn't depend on the order of its keys."""
+    import json  # only here: few requests carry an idempotency key
+    from hashlib import sha256
+
+    text = json.dumps(draft, sort_keys=True, default=str, ensure_ascii=True)
+    return sha256(text.encode()).hexdigest()
