@@ -1,9 +1,9 @@
 """Whom an event is for: the one visibility predicate.
 
-Every event has an *audience key*, or one for each of its countries, and every member belongs to
-three: everyone, their country, and themselves. A member may see an event when the two have a key
-in common. Storage keeps the keys in a side table, so that the predicate runs inside the query;
-:func:`sees` is the same predicate in Python.
+An event has *audiences*, a viewer belongs to audiences, and the viewer sees the event when they
+have one in common. A member belongs to three: everyone, their country, and themselves. A company
+belongs to one, its own. Storage keeps the audiences of each event in a side table, so that the
+predicate runs inside the query; :func:`sees` is the same predicate in Python.
 """
 
 from enum import StrEnum
@@ -14,6 +14,7 @@ from calevents.countries import country_code
 from calevents.event import Event
 
 __all__ = [
+    "COMPANY",
     "EVERYONE",
     "MAX_ID",
     "Company",
@@ -22,19 +23,20 @@ __all__ = [
     "Reason",
     "Viewer",
     "audiences_of_event",
-    "audiences_of_member",
-    "country_audience",
+    "audiences_of_viewer",
     "explain",
     "may_change",
     "sees",
-    "user_audience",
 ]
 
 MAX_ID = 2**63 - 1
 """The greatest id: a signed 64-bit integer, as databases keep it."""
 
+COMPANY = "@"
+"""The company itself: the audience of every event that it created."""
+
 EVERYONE = "*"
-"""The audience of an event for the whole company."""
+"""Every member of the company."""
 
 
 def _check_id(_instance: object, attribute: "attrs.Attribute[int]", value: int) -> None:
@@ -56,8 +58,13 @@ class Company:
 
     @property
     def company_id(self) -> int:
-        """The tenant; the company itself."""
+        """The tenant: the company itself."""
         return self.id
+
+    @property
+    def user_id(self) -> None:
+        """No user: the company acts for itself."""
+        return None
 
 
 @attrs.frozen(kw_only=True)
@@ -74,50 +81,58 @@ class Member:
     """ISO 3166-1 alpha-2, alpha-3 is accepted; ``None`` where the host doesn't know it: such a
     member sees no event that is for countries."""
 
+    @property
+    def user_id(self) -> int:
+        """The user: the member."""
+        return self.id
+
 
 Viewer = Company | Member
 """Who is looking: a company or one of its members."""
 
 
-def country_audience(country: str) -> str:
-    """The audience key of the members in ``country`` (alpha-2, upper case)."""
+def audiences_of_event(event: Event) -> tuple[str, ...]:
+    """Whom ``event`` is for. No viewer belongs to two of them.
+
+    A company's event that is switched off is for nobody but the company.
+    """
+    if event.personal:
+        return (_user(event.user_id),)
+    if not event.active:
+        return (COMPANY,)
+    if event.user_id is not None:
+        return (COMPANY, _user(event.user_id))
+    if event.countries:
+        return (COMPANY, *map(_country, event.countries))
+    return (COMPANY, EVERYONE)
+
+
+def audiences_of_viewer(viewer: Viewer) -> tuple[str, ...]:
+    """The audiences that ``viewer`` belongs to."""
+    if isinstance(viewer, Company):
+        return (COMPANY,)
+    if viewer.country is None:
+        return (EVERYONE, _user(viewer.id))
+    return (EVERYONE, _country(viewer.country), _user(viewer.id))
+
+
+def _country(country: str) -> str:
     return f"c:{country}"
 
 
-def user_audience(user_id: int) -> str:
-    """The audience key of one user."""
+def _user(user_id: int | None) -> str:
     return f"u:{user_id}"
-
-
-def audiences_of_event(event: Event) -> tuple[str, ...]:
-    """The keys of those whom ``event`` is for. A member has at most one of them."""
-    if event.user_id is not None:
-        return (user_audience(event.user_id),)
-    if event.countries:
-        return tuple(map(country_audience, event.countries))
-    return (EVERYONE,)
-
-
-def audiences_of_member(member: Member) -> tuple[str, ...]:
-    """The keys that ``member`` belongs to."""
-    if member.country is None:
-        return (EVERYONE, user_audience(member.id))
-    return (EVERYONE, country_audience(member.country), user_audience(member.id))
 
 
 def sees(viewer: Viewer, event: Event) -> bool:
     """Whether ``viewer`` may know that ``event`` exists.
 
-    A company sees what it created. A member sees the events whose audience they belong to, of the
-    company's only those that are switched on.
+    A company sees what it created, and never what its users made for themselves. A user sees what
+    they made, and of the company's events those that are for them and switched on.
     """
-    if viewer.company_id != event.company_id:
-        return False
-    if isinstance(viewer, Company):
-        return not event.personal
-    return (event.active or event.personal) and not set(audiences_of_member(viewer)).isdisjoint(
-        audiences_of_event(event)
-    )
+    return viewer.company_id == event.company_id and not set(
+        audiences_of_viewer(viewer)
+    ).isdisjoint(audiences_of_event(event))
 
 
 def may_change(viewer: Viewer, event: Event) -> bool:

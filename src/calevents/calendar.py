@@ -3,9 +3,9 @@
 ``calendar.company(67890)`` and ``calendar.user(member)`` are the only ways to touch events.
 """
 
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import attrs
@@ -22,7 +22,7 @@ from calevents.exceptions import (
     PreconditionFailed,
 )
 from calevents.identifiers import new_id
-from calevents.listing import DEFAULT_LIMIT, Page, cursor_after, query_for
+from calevents.listing import Page, cursor_after, query_for
 from calevents.ports import Clock, EventRepository, IdempotencyKey
 
 __all__ = ["Calendar", "Creation", "Scope"]
@@ -36,7 +36,7 @@ _ATTEMPTS = 32
 
 def utc_now() -> datetime:
     """The system's clock."""
-    return datetime.now(timezone.utc)
+    return datetime.now(UTC)
 
 
 class Calendar:
@@ -48,7 +48,7 @@ class Calendar:
     def __init__(self, repository: EventRepository, *, clock: Clock = utc_now) -> None:
         self.repository = repository
         self.clock = clock
-        self._in_flight: set[tuple[Viewer, str]] = set()
+        self._in_flight: set[tuple[int, int | None, str]] = set()
 
     def company(self, company_id: int) -> "Scope":
         """What a company may do: with the events that it created for its members."""
@@ -59,17 +59,16 @@ class Calendar:
         return Scope(self, member)
 
     @contextmanager
-    def _only_one(self, viewer: Viewer, key: str) -> Any:
+    def only_one(self, viewer: Viewer, key: str) -> Iterator[None]:
         """Refuse a second request with the same idempotency key while the first is under way."""
-        # A user who moves to another country is still the same principal.
-        principal = attrs.evolve(viewer, country=None) if isinstance(viewer, Member) else viewer
-        if (principal, key) in self._in_flight:
+        request = (viewer.company_id, viewer.user_id, key)
+        if request in self._in_flight:
             raise IdempotencyKeyInFlight("the first request with this key hasn't ended; wait")
-        self._in_flight.add((principal, key))
+        self._in_flight.add(request)
         try:
             yield
         finally:
-            self._in_flight.remove((principal, key))
+            self._in_flight.remove(request)
 
 
 @attrs.frozen
@@ -170,7 +169,7 @@ class Scope:
         """
         if not (0 < len(idempotency_key) <= _MAX_KEY and _is_printable_ascii(idempotency_key)):
             raise InvalidQuery("Idempotency-Key", "must be 1 to 255 printable ASCII characters")
-        with self.calendar._only_one(self.viewer, idempotency_key):
+        with self.calendar.only_one(self.viewer, idempotency_key):
             return await self._create(draft, idempotency_key, disambiguation)
 
     async def update(
@@ -207,7 +206,7 @@ class Scope:
             )
             if event is base:
                 return base
-            stored = await calendar.repository.replace(event)
+            stored = await calendar.repository.replace(base, event)
             if stored is not None:
                 return stored
         raise ConcurrentWrite("other writers kept changing the event; try again")

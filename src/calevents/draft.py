@@ -7,7 +7,7 @@ can't hold is accepted from Python besides (``datetime`` for ``start`` and ``end
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal, Required, TypedDict
+from typing import Any, Literal, Required, TypedDict, get_type_hints
 
 import attrs
 
@@ -41,16 +41,11 @@ class ImageDraft(TypedDict, total=False):
     full: Required[str]
 
 
-class EventPatch(TypedDict, total=False):
-    """A JSON merge patch (RFC 7396): an absent key keeps, ``None`` clears, arrays are replaced."""
-
-    title: str
+class _OptionalFields(TypedDict, total=False):
     description: str | None
     url: str | None
     venue: str | None
     color: str | None
-    start: datetime | str
-    end: datetime | str
     time_zone: str | None
     active: bool | None
     image_url: str | None
@@ -59,12 +54,20 @@ class EventPatch(TypedDict, total=False):
     user_id: int | None
 
 
-class EventDraft(EventPatch, total=False):
+class EventDraft(_OptionalFields):
     """A new event. ``start`` and ``end`` without an offset are wall times in ``time_zone``."""
 
-    title: Required[str]
-    start: Required[datetime | str]
-    end: Required[datetime | str]
+    title: str
+    start: datetime | str
+    end: datetime | str
+
+
+class EventPatch(_OptionalFields, total=False):
+    """A JSON merge patch (RFC 7396): an absent key keeps, ``None`` clears, arrays are replaced."""
+
+    title: str
+    start: datetime | str
+    end: datetime | str
 
 
 _MAX_TITLE = 255
@@ -73,11 +76,11 @@ _MAX_URL = 2_048
 _MAX_VENUE = 255
 _MAX_IMAGES = 20
 _MAX_POSITION = 2**31 - 1
-_SERVER_SET = frozenset({"id", "company_id", "canonical_time_zone", "status"}) | {
-    "notification_sent_at"
-}
-_CLIENT_SET = frozenset(EventPatch.__annotations__)
-_IMAGE_KEYS = frozenset(ImageDraft.__annotations__)
+_CLIENT_SET = frozenset(get_type_hints(EventPatch))
+_SERVER_SET = frozenset(
+    {"id", "company_id", "canonical_time_zone", "status", "notification_sent_at"}
+)
+_IMAGE_KEYS = frozenset(get_type_hints(ImageDraft))
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _CONTROL_IN_TEXT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
@@ -213,7 +216,7 @@ class _Composition:
             self.fault(pointer, "type", "must be a string")
             return False
         if _SURROGATE.search(value):
-            self.fault(pointer, "characters", "must have no lone surrogates (RFC 8259, section 8.2)")
+            self.fault(pointer, "characters", "must have no lone surrogates")
             return False
         return True
 
@@ -377,7 +380,8 @@ class _Composition:
             return None
         for key in item:
             if key not in _IMAGE_KEYS:
-                self.fault(pointer + _pointer(key), "unknown", "is not a field of an image; remove it")
+                where = pointer + _pointer(key)
+                self.fault(where, "unknown", "is not a field of an image; remove it")
         full = self.url(f"{pointer}/full", item.get("full"))
         if item.get("full") is None:
             self.fault(f"{pointer}/full", "required", "is required; give the image's URL")

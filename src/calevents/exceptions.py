@@ -125,7 +125,9 @@ class StorageError(CalendarError):
 class StorageUnavailable(StorageError, ConnectionError):
     """The storage can't be reached, or was busy past its time-out. Nothing was written."""
 
-    def __init__(self, message: str = "the storage is unavailable", *, retry_after: int = 1) -> None:
+    def __init__(
+        self, message: str = "the storage is unavailable", *, retry_after: int = 1
+    ) -> None:
         self.retry_after = retry_after
         """Seconds after which it makes sense to try again."""
         super().__init__(message)

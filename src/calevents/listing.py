@@ -7,7 +7,7 @@ that stays put is neither repeated nor skipped while others are written.
 import binascii
 import struct
 from collections.abc import Mapping
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple, TypeVar
 
@@ -155,7 +155,7 @@ _Choice = TypeVar("_Choice", bound=StrEnum)
 
 def _choice(kind: type[_Choice], name: str, value: object) -> _Choice:
     try:
-        return kind(value)
+        return kind(str(value))
     except ValueError:
         raise InvalidQuery(name, f"must be one of: {', '.join(kind)}") from None
 
@@ -196,7 +196,7 @@ def _country(value: object) -> str:
 # was mangled or belongs elsewhere. It is no secret and grants nothing; the visibility predicate
 # is part of every query.
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _PAYLOAD = struct.Struct(">qq")
 _DIGEST_SIZE = 6

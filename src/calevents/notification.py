@@ -8,7 +8,15 @@ import attrs
 
 from calevents.event import Event
 
-__all__ = ["DEFAULT_CHANNEL", "Delivery", "Message", "MessageText", "Outcome", "Recipient", "Result"]
+__all__ = [
+    "DEFAULT_CHANNEL",
+    "Delivery",
+    "Message",
+    "MessageText",
+    "Outcome",
+    "Recipient",
+    "Result",
+]
 
 DEFAULT_CHANNEL = "push"
 """The channel of a recipient for whom the directory names no address."""

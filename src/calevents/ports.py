@@ -73,12 +73,13 @@ class EventRepository(Protocol):
             IdempotencyKeyInFlight: another transaction is using the key right now.
         """
 
-    async def replace(self, event: Event) -> Event | None:
-        """Store ``event`` in the place of its previous version, and answer it as stored.
+    async def replace(self, before: Event, after: Event) -> Event | None:
+        """Store ``after`` in the place of ``before``, and answer it as stored.
 
-        ``None``, and nothing stored, unless the stored version is ``event.version - 1``. The stored
-        ``notification_sent_at`` is kept while ``start`` is unchanged, whatever ``event`` says, and
-        cleared when it moves: a push may be completed between the caller's read and this write.
+        ``None``, and nothing stored, if ``before`` isn't there any more in its version. While
+        ``start`` is unchanged, the stored ``notification_sent_at`` is kept whatever ``after`` says
+        (a push may be completed between the caller's read and this write); when it moves, it is
+        cleared.
         """
 
     async def delete(self, event: Event) -> bool:

@@ -1,0 +1,125 @@
+"""One database: its engine, its tables, and how transactions run on it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import cached_property
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from sqlalchemy import StaticPool, make_url
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from calevents.adapters.sqlalchemy.errors import translated
+from calevents.adapters.sqlalchemy.tables import DEFAULT_PREFIX, Tables
+
+if TYPE_CHECKING:
+    from calevents.adapters.sqlalchemy.repository import SQLAlchemyRepository
+
+__all__ = ["Database"]
+
+
+class Database:
+    """The calendar's tables in one database.
+
+    Args:
+        engine: an async engine of the host, which stays the host's to dispose of, or a URL such as
+            ``sqlite+aiosqlite:///calendar.db`` or ``postgresql+asyncpg://host/name`` for an engine
+            that :meth:`close` disposes of.
+        schema: the schema of the tables; by default the connection's own.
+        table_prefix: what the tables' names begin with.
+
+    Raises ``ValueError`` for a database other than SQLite and PostgreSQL.
+    """
+
+    def __init__(
+        self,
+        engine: AsyncEngine | str,
+        *,
+        schema: str | None = None,
+        table_prefix: str = DEFAULT_PREFIX,
+    ) -> None:
+        self._owns_engine = isinstance(engine, str)
+        self.engine = _engine(engine) if isinstance(engine, str) else engine
+        self.dialect = self.engine.dialect.name
+        if self.dialect not in {"sqlite", "postgresql"}:
+            raise ValueError(f"{self.dialect} is not supported; use SQLite or PostgreSQL")
+        self.tables = Tables(schema, table_prefix)
+        # One statement needs no BEGIN and COMMIT around it: two round trips less.
+        self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        # Versions guard against lost updates, not the isolation level: a host's engine that
+        # defaults to SERIALIZABLE would only add failures to retry.
+        self._transactional = self.engine.execution_options(isolation_level="READ COMMITTED")
+        # SQLite has one writer. Tasks of this process queue fairly here instead of polling for its
+        # lock; in a shared in-memory database readers queue too, for there is but one connection.
+        self._writer = asyncio.Lock() if self.dialect == "sqlite" else None
+        self._reader = self._writer if isinstance(self.engine.pool, StaticPool) else None
+
+    @cached_property
+    def repository(self) -> "SQLAlchemyRepository":
+        """The events."""
+        from calevents.adapters.sqlalchemy.repository import SQLAlchemyRepository
+
+        return SQLAlchemyRepository(self)
+
+    async def create_tables(self) -> None:
+        """Create the tables that don't exist yet: for a first try, tests and embedded use.
+
+        A database that lives on is migrated instead.
+        """
+        with translated():
+            async with self.engine.begin() as connection:
+                await connection.run_sync(self.tables.metadata.create_all)
+
+    async def close(self) -> None:
+        """Dispose of the engine, if it was made here."""
+        if self._owns_engine:
+            await self.engine.dispose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """A connection for single statements, each its own transaction."""
+        with translated():
+            async with AsyncExitStack() as stack:
+                if self._reader is not None:
+                    await stack.enter_async_context(self._reader)
+                yield await stack.enter_async_context(self._autocommit.connect())
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+        """A connection within a transaction; committed at the end, rolled back on an exception.
+
+        On SQLite it holds the write lock from its beginning, so that it never fails half-way for
+        want of it.
+        """
+        with translated():
+            if self._writer is None:
+                async with self._transactional.begin() as connection:
+                    yield connection
+                return
+            async with self._writer, self._autocommit.connect() as connection:
+                await connection.exec_driver_sql("BEGIN IMMEDIATE")
+                try:
+                    yield connection
+                    await connection.exec_driver_sql("COMMIT")
+                except BaseException:
+                    await connection.exec_driver_sql("ROLLBACK")
+                    raise
+
+
+def _engine(url: str) -> AsyncEngine:
+    options: dict[str, Any] = {}
+    if make_url(url).get_backend_name() == "sqlite":
+        options["connect_args"] = {"timeout": 5}
+    return create_async_engine(url, **options)

@@ -1,0 +1,62 @@
+"""What drivers raise, said in calevents' own errors at the adapter's edge."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import exc
+
+from calevents.exceptions import StorageError, StorageUnavailable
+
+__all__ = ["is_serialization_failure", "translated"]
+
+# SQLSTATE classes and codes that say "not now": https://www.postgresql.org/docs/18/errcodes-appendix.html
+_UNAVAILABLE_CLASSES = frozenset({"08", "53", "57", "58"})
+_UNAVAILABLE_CODES = frozenset({"55P03", "25P02", "25P03", "25P04"})
+_SERIALIZATION = frozenset({"40001", "40P01"})
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Raise ``StorageUnavailable`` or ``StorageError`` for what SQLAlchemy and drivers raise."""
+    try:
+        yield
+    except exc.TimeoutError as error:
+        raise StorageUnavailable("no connection became free in time") from error
+    except exc.DBAPIError as error:
+        if error.connection_invalidated or _is_unavailable(error.orig):
+            raise StorageUnavailable("the database can't be reached or is busy") from error
+        raise StorageError("the database refused a statement") from error
+    except exc.SQLAlchemyError as error:
+        raise StorageError("the database adapter failed") from error
+    except (OSError, TimeoutError) as error:
+        if isinstance(error, StorageUnavailable):
+            raise
+        # asyncpg raises what the socket raises when it can't connect.
+        raise StorageUnavailable("the database can't be reached") from error
+
+
+def is_serialization_failure(error: exc.DBAPIError) -> bool:
+    """Whether the database asks for the same transaction again (SQLSTATE 40001, 40P01)."""
+    return _sqlstate(error.orig) in _SERIALIZATION
+
+
+def _is_unavailable(error: BaseException | None) -> bool:
+    code = _sqlstate(error)
+    if code:
+        return (
+            code[:2] in _UNAVAILABLE_CLASSES or code in _UNAVAILABLE_CODES or code in _SERIALIZATION
+        )
+    name = getattr(error, "sqlite_errorname", "") or ""
+    return name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR")) or (
+        name == "SQLITE_CANTOPEN"
+    )
+
+
+def _sqlstate(error: BaseException | None) -> str:
+    """The SQLSTATE, wherever the driver's adapter keeps it; empty for SQLite."""
+    while error is not None:
+        code = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
+        if isinstance(code, str):
+            return code
+        error = error.__cause__
+    return ""
