@@ -117,14 +117,15 @@ class Scope:
         if "from_" in parameters:
             parameters["from"] = parameters.pop("from_")
         query = query_for(self.viewer, parameters)
+        now = self.calendar.clock()
         # One more than asked for tells whether there is a next page.
         events = await self.calendar.repository.list(
-            self.viewer, attrs.evolve(query, limit=query.limit + 1), self.calendar.clock()
+            self.viewer, attrs.evolve(query, limit=query.limit + 1), now
         )
         if len(events) <= query.limit:
-            return Page(tuple(events), None)
+            return Page(tuple(events), None, now)
         page = tuple(events[: query.limit])
-        return Page(page, cursor_after(page[-1], self.viewer, query.sort))
+        return Page(page, cursor_after(page[-1], self.viewer, query.sort), now)
 
     async def iterate(self, **parameters: Any) -> AsyncIterator[Event]:
         """Every event of :meth:`list`, page after page."""

@@ -88,6 +88,8 @@ class Page:
     events: tuple[Event, ...]
     next_cursor: str | None
     """Opaque; asks for the next page. ``None`` on the last one."""
+    now: datetime
+    """The instant that the list was made for: at it, every event belongs into the list."""
 
 
 def position_of(event: Event) -> Position:
