@@ -1,7 +1,7 @@
 """Events to rows and back."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Table
@@ -57,8 +57,8 @@ def from_row(row: Sequence[Any]) -> Event:
         url=row[6],
         venue=row[7],
         color=row[8],
-        start=row[9],
-        end=row[10],
+        start=_aware(row[9]),
+        end=_aware(row[10]),
         start_wall=row[11],
         end_wall=row[12],
         time_zone=row[13],
@@ -119,6 +119,11 @@ def event_from_json(document: Mapping[str, Any]) -> Event:
     for name in _TIMES:
         row[name] = row[name] and datetime.fromisoformat(row[name])
     return from_row([row[name] for name in _COLUMNS])
+
+
+def _aware(instant: datetime) -> datetime:
+    # asyncpg answers the very first and last instant, which it stores as infinities, without a zone.
+    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant
 
 
 def _images(rows: Sequence[Sequence[Any]]) -> tuple[Image, ...]:
