@@ -122,7 +122,7 @@ def event_from_json(document: Mapping[str, Any]) -> Event:
 
 
 def _aware(instant: datetime) -> datetime:
-    # asyncpg answers the very first and last instant, which it stores as infinities, without a zone.
+    # asyncpg answers the first and last instant of all, stored as infinities, without a zone.
     return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant
 
 
