@@ -126,3 +126,82 @@ class Tables:
             Column("created_at", Instant, nullable=False),
             Index(f"{prefix}idempotency_keys_by_age", "created_at"),
         )
+
+        self._add_ledger(prefix)
+
+    def _add_ledger(self, prefix: str) -> None:
+        """Add what the notification ledger keeps."""
+        # One row for every instant at which an event is or was to start. due_at is null where
+        # nothing is left to do, so that the index follows what is open, not what is stored.
+        self.notifications = Table(
+            f"{prefix}notifications",
+            self.metadata,
+            Column("company_id", BigInteger, primary_key=True, autoincrement=False),
+            Column("event_id", BigInteger, primary_key=True, autoincrement=False),
+            Column("starts_at", Instant, primary_key=True),
+            Column("state", String(16), nullable=False),
+            Column("due_at", Instant),
+            # Whether anybody ever began to look for its recipients.
+            Column("opened", Boolean, nullable=False),
+            # Who looks for them, until when, and the last one found.
+            Column("token", String(32)),
+            Column("lease_until", Instant),
+            Column("after_id", BigInteger),
+            sqlite_with_rowid=False,
+        )
+        due_at = self.notifications.c.due_at
+        Index(
+            f"{prefix}notifications_by_due",
+            due_at,
+            postgresql_where=due_at.is_not(None),
+            sqlite_where=due_at.is_not(None),
+        )
+        # One row for each recipient and channel of a notification.
+        self.deliveries = Table(
+            f"{prefix}deliveries",
+            self.metadata,
+            Column("company_id", BigInteger, primary_key=True, autoincrement=False),
+            Column("event_id", BigInteger, primary_key=True, autoincrement=False),
+            Column("starts_at", Instant, primary_key=True),
+            Column("recipient_id", BigInteger, primary_key=True, autoincrement=False),
+            Column("channel", String(64), primary_key=True),
+            Column("batch_id", BigInteger, nullable=False),
+            Column("state", String(16), nullable=False),
+            Column("attempts", Integer, nullable=False),
+            # Whether an attempt may have been taken by the provider without our knowing.
+            Column("doubtful", Boolean, nullable=False),
+            # May hold a token: cleared with the terminal state.
+            Column("address", Text),
+            Column("locale", String(64), nullable=False),
+            Column("time_zone", String(64), nullable=False),
+            Column("country", String(2)),
+            Column("detail", Text),
+            Column("created_at", Instant, nullable=False),
+            Column("finished_at", Instant),
+            Index(f"{prefix}deliveries_by_batch", "company_id", "batch_id"),
+            sqlite_with_rowid=False,
+        )
+        # Pending deliveries that are sent together. Who claims them writes one row here instead of
+        # one for each recipient; available_at is when anybody may: the next attempt of a batch that
+        # is free, the end of the lease of one that has a token.
+        self.batches = Table(
+            f"{prefix}delivery_batches",
+            self.metadata,
+            Column("company_id", BigInteger, primary_key=True, autoincrement=False),
+            Column("event_id", BigInteger, primary_key=True, autoincrement=False),
+            Column("starts_at", Instant, primary_key=True),
+            Column("batch_id", BigInteger, primary_key=True, autoincrement=False),
+            # Not fewer than its pending deliveries.
+            Column("size", Integer, nullable=False),
+            Column("available_at", Instant, nullable=False),
+            Column("token", String(32)),
+            Column("worker", String(64)),
+            Index(
+                f"{prefix}delivery_batches_by_time",
+                "company_id",
+                "event_id",
+                "starts_at",
+                "available_at",
+            ),
+            sqlite_with_rowid=False,
+        )

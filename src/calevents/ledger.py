@@ -1,0 +1,191 @@
+"""What the notification ledger keeps, and what it and the dispatcher tell each other."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from enum import StrEnum
+from hashlib import blake2b
+from typing import Literal, NamedTuple
+
+import attrs
+
+from calevents.event import Event
+
+__all__ = [
+    "Claim",
+    "ClaimedDelivery",
+    "DeliveryRecord",
+    "DeliveryState",
+    "Due",
+    "NotificationKey",
+    "NotificationState",
+    "OnUncertain",
+    "PushExplanation",
+    "Resolution",
+    "Settlement",
+    "Sweep",
+    "idempotency_key",
+]
+
+OnUncertain = Literal["retry", "skip"]
+"""What to do with a delivery that may or may not have been taken: try it again, or leave it."""
+
+
+class NotificationState(StrEnum):
+    """Where the notification of one event at one start stands."""
+
+    WAITING = "waiting"
+    """It isn't due yet, or nobody has taken it up."""
+    RESOLVING = "resolving"
+    """Its recipients are being written into the ledger; those that are may be sent to."""
+    SENDING = "sending"
+    """Every recipient is in the ledger; some deliveries aren't terminal."""
+    SENT = "sent"
+    """Every delivery is terminal, and the event is stamped."""
+    EXPIRED = "expired"
+    """The event started before anybody took the notification up; nobody was notified."""
+    CANCELLING = "cancelling"
+    """The event was moved, switched off or deleted; what is left is being cancelled."""
+    CANCELLED = "cancelled"
+    """The event was moved, switched off or deleted; nothing is left."""
+
+
+class DeliveryState(StrEnum):
+    """What became of one delivery. All but ``PENDING`` and ``CLAIMED`` are terminal."""
+
+    PENDING = "pending"
+    """It waits for its turn, or for its next attempt."""
+    CLAIMED = "claimed"
+    """A worker has it in hand. Told by explanations; stored as pending in a claimed batch."""
+    SENT = "sent"
+    """The provider took it."""
+    REJECTED = "rejected"
+    """The provider won't ever take it."""
+    EXPIRED = "expired"
+    """The event started first."""
+    CANCELLED = "cancelled"
+    """The event was moved, switched off, deleted or meant for others first. Never called."""
+    UNCERTAIN = "uncertain"
+    """It may or may not have been taken, and nobody will try again."""
+    DEAD = "dead"
+    """The provider surely didn't take it in any of the attempts."""
+
+
+@attrs.frozen
+class NotificationKey:
+    """Which notification: an event has one for every instant at which it was ever to start."""
+
+    company_id: int
+    event_id: int
+    start: datetime
+
+
+@attrs.frozen
+class Due:
+    """A notification with something to do now."""
+
+    key: NotificationKey
+    resolvable: bool
+    """Recipients are missing, and nobody is looking for them."""
+    claimable: bool
+    """Deliveries wait to be sent."""
+    sweepable: bool
+    """What is left is to be expired, cancelled, or stamped."""
+
+
+@attrs.frozen
+class Resolution:
+    """The right to write a notification's recipients into the ledger, page after page."""
+
+    key: NotificationKey
+    token: str
+    event: Event
+    after: int | None
+    """The id of the last recipient that is in the ledger."""
+
+
+class ClaimedDelivery(NamedTuple):
+    """One delivery of a claim. A tuple, since there may be a million of them."""
+
+    recipient_id: int
+    channel: str
+    address: str | None
+    locale: str
+    time_zone: str
+    attempts: int
+    """How many attempts ended before this one."""
+    doubtful: bool
+    """Whether one of them may have been taken."""
+    batch_id: int
+    """Where the ledger keeps it."""
+
+
+@attrs.frozen
+class Claim:
+    """The right to make these deliveries, once, until the lease ends."""
+
+    key: NotificationKey
+    token: str
+    event: Event
+    """The event as it was when the claim was made."""
+    now: datetime
+    """The ledger's clock when the claim was made."""
+    deliveries: Sequence[ClaimedDelivery]
+
+
+@attrs.frozen
+class Settlement:
+    """What is to be written about one delivery after its attempt."""
+
+    state: DeliveryState
+    """A terminal state, or ``PENDING`` for another attempt."""
+    delay: float = 0.0
+    """For ``PENDING``: seconds until the next attempt."""
+    detail: str | None = None
+    doubtful: bool = False
+    """Whether this attempt or an earlier one may have been taken."""
+
+
+@attrs.frozen
+class Sweep:
+    """What a sweep did."""
+
+    swept: int = 0
+    """Deliveries that became terminal."""
+    closed: NotificationState | None = None
+    """The state in which the notification ended, if it did."""
+
+
+@attrs.frozen(kw_only=True)
+class DeliveryRecord:
+    """One row of the ledger, without the address."""
+
+    start: datetime
+    """The start that the push was for."""
+    recipient_id: int
+    channel: str
+    state: DeliveryState
+    attempts: int
+    """Attempts that ended."""
+    detail: str | None
+    created_at: datetime
+    finished_at: datetime | None
+    """When it became terminal."""
+
+
+@attrs.frozen
+class PushExplanation:
+    """Why a user was or wasn't pushed for an event."""
+
+    state: NotificationState | None
+    """The state of the notification for the event's present start; ``None`` where there is none,
+    because the event is switched off, deleted, or was purged."""
+    deliveries: tuple[DeliveryRecord, ...]
+    """What the ledger holds for the user: every start and channel, the latest start first."""
+    detail: str
+    """The reason in a sentence, for a person in support."""
+
+
+def idempotency_key(key: NotificationKey, recipient_id: int, channel: str) -> str:
+    """The name of a delivery, the same for each of its attempts and for no other delivery."""
+    text = f"{key.company_id} {key.event_id} {key.start.isoformat()} {recipient_id} {channel}"
+    return blake2b(text.encode(), digest_size=16, person=b"calevents").hexdigest()
