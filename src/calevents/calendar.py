@@ -104,7 +104,7 @@ class Scope:
                 return event
         raise EventNotFound(event_id)
 
-    async def list(self, **parameters: Any) -> Page:
+    async def list(self, /, **parameters: Any) -> Page:
         """A page of events, ordered by start.
 
         The parameters are those of the contract (``from_`` stands for ``from``): ``limit`` (1–100,
