@@ -1,19 +1,22 @@
 """One database: its engine, its tables, and how transactions run on it."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from sqlalchemy import StaticPool, make_url
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from calevents.adapters.sqlalchemy.errors import translated
+from calevents.adapters.sqlalchemy.errors import ConnectionLost, translated
+from calevents.adapters.sqlalchemy.reading import PreparedRead
 from calevents.adapters.sqlalchemy.tables import DEFAULT_PREFIX, Tables
 
 if TYPE_CHECKING:
+    from calevents.adapters.sqlalchemy.ledger import SQLAlchemyLedger
     from calevents.adapters.sqlalchemy.repository import SQLAlchemyRepository
 
 __all__ = ["Database"]
@@ -62,6 +65,13 @@ class Database:
 
         return SQLAlchemyRepository(self)
 
+    @cached_property
+    def ledger(self) -> "SQLAlchemyLedger":
+        """The notifications."""
+        from calevents.adapters.sqlalchemy.ledger import SQLAlchemyLedger
+
+        return SQLAlchemyLedger(self)
+
     async def create_tables(self) -> None:
         """Create the tables that don't exist yet: for a first try, tests and embedded use.
 
@@ -95,6 +105,36 @@ class Database:
                 if self._reader is not None:
                     await stack.enter_async_context(self._reader)
                 yield await stack.enter_async_context(self._autocommit.connect())
+
+    async def read(self, read: PreparedRead, values: Mapping[str, Any]) -> Sequence[Any]:
+        """The rows of one prepared statement, its own transaction.
+
+        A connection that was lost while it lay in the pool, because the database was restarted
+        say, is no reason to fail: the read is run once more, on a new one.
+        """
+        with translated():
+            if self._reader is None:
+                return await self._read(read, values)
+            async with self._reader:
+                return await self._read(read, values)
+
+    async def _read(
+        self, read: PreparedRead, values: Mapping[str, Any], *, again: bool = True
+    ) -> Sequence[Any]:
+        async with self._autocommit.connect() as connection:
+            try:
+                return await read.rows(connection, values)
+            except ConnectionLost:
+                if not again:
+                    raise
+                # SQLAlchemy notices too, and empties its pool of the other lost ones.
+                with suppress(DBAPIError):
+                    await connection.exec_driver_sql("SELECT 1")
+            except asyncio.CancelledError:
+                if self._writer is None:  # the answer may still be on its way
+                    await connection.invalidate()
+                raise
+        return await self._read(read, values, again=False)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:

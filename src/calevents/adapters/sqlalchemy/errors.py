@@ -7,12 +7,17 @@ from sqlalchemy import exc
 
 from calevents.exceptions import StorageError, StorageUnavailable
 
-__all__ = ["is_serialization_failure", "translated"]
+__all__ = ["ConnectionLost", "translated", "translation_of"]
 
 # SQLSTATE classes and codes that say "not now": https://www.postgresql.org/docs/18/errcodes-appendix.html
 _UNAVAILABLE_CLASSES = frozenset({"08", "53", "57", "58"})
 _UNAVAILABLE_CODES = frozenset({"55P03", "25P02", "25P03", "25P04"})
 _SERIALIZATION = frozenset({"40001", "40P01"})
+_SHUT_DOWN = frozenset({"57P01", "57P02", "57P03"})
+
+
+class ConnectionLost(StorageUnavailable):
+    """The connection is gone; another one may work."""
 
 
 @contextmanager
@@ -35,9 +40,16 @@ def translated() -> Iterator[None]:
         raise StorageUnavailable("the database can't be reached") from error
 
 
-def is_serialization_failure(error: exc.DBAPIError) -> bool:
-    """Whether the database asks for the same transaction again (SQLSTATE 40001, 40P01)."""
-    return _sqlstate(error.orig) in _SERIALIZATION
+def translation_of(error: Exception) -> StorageError:
+    """What to raise for an error of the driver itself."""
+    code = _sqlstate(error)
+    if not code and not getattr(error, "sqlite_errorname", None):
+        return ConnectionLost("the connection to the database was lost")
+    if code[:2] == "08" or code in _SHUT_DOWN:
+        return ConnectionLost("the connection to the database was lost")
+    if _is_unavailable(error):
+        return StorageUnavailable("the database can't be reached or is busy")
+    return StorageError("the database refused a statement")
 
 
 def _is_unavailable(error: BaseException | None) -> bool:

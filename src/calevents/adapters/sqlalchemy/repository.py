@@ -3,23 +3,30 @@
 from collections.abc import Sequence
 from datetime import datetime
 from hashlib import blake2b
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
-from sqlalchemy import ColumnElement, case, delete, func, insert, null, select, update
+from sqlalchemy import ColumnElement, Select, case, delete, func, insert, null, select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from calevents.adapters.sqlalchemy.arming import arm
-from calevents.adapters.sqlalchemy.queries import select_list, select_one
+from calevents.adapters.sqlalchemy.queries import (
+    ListShape,
+    get_statement,
+    get_values,
+    list_statement,
+    list_values,
+)
+from calevents.adapters.sqlalchemy.reading import PreparedRead
 from calevents.adapters.sqlalchemy.rows import (
     event_from_json,
     event_to_json,
     from_row,
     to_row,
 )
-from calevents.audience import Viewer, audiences_of_event
+from calevents.audience import Viewer, audiences_of_event, audiences_of_viewer
 from calevents.event import Event
 from calevents.exceptions import ConcurrentWrite, IdempotencyKeyInFlight, IdempotencyKeyReused
 from calevents.listing import EventQuery
@@ -43,22 +50,31 @@ class SQLAlchemyRepository:
     def __init__(self, database: "Database") -> None:
         self.database = database
         self._tables = database.tables
+        self._gets: dict[int, PreparedRead] = {}
+        self._lists: dict[ListShape, PreparedRead] = {}
         # INSERT … ON CONFLICT is a dialect's own in SQLAlchemy, with the same methods in both.
         self._insert = sqlite_insert if database.dialect == "sqlite" else postgresql_insert
 
     async def get(self, viewer: Viewer, event_id: int) -> Event | None:
         """See :meth:`calevents.ports.EventRepository.get`."""
-        async with self.database.reading() as connection:
-            result = await connection.execute(select_one(self._tables, viewer, event_id))
-            row = result.first()
-        return None if row is None else from_row(row)
+        audiences = len(audiences_of_viewer(viewer))
+        read = self._gets.get(audiences)
+        if read is None:
+            read = self._gets[audiences] = self._prepared(get_statement(self._tables, audiences))
+        rows = await self.database.read(read, get_values(viewer, event_id))
+        return from_row(rows[0]) if rows else None
 
     async def list(self, viewer: Viewer, query: EventQuery, now: datetime) -> Sequence[Event]:
         """See :meth:`calevents.ports.EventRepository.list`."""
-        async with self.database.reading() as connection:
-            result = await connection.execute(select_list(self._tables, viewer, query, now))
-            rows = result.all()
+        shape = ListShape.of(viewer, query)
+        read = self._lists.get(shape)
+        if read is None:
+            read = self._lists[shape] = self._prepared(list_statement(self._tables, shape))
+        rows = await self.database.read(read, list_values(viewer, query, now))
         return [from_row(row) for row in rows]
+
+    def _prepared(self, statement: Select[Any]) -> PreparedRead:
+        return PreparedRead(statement, self.database.engine.dialect)
 
     async def create(
         self, viewer: Viewer, event: Event, idempotency_key: IdempotencyKey | None = None

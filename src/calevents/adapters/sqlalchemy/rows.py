@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from json import dumps, loads
 from typing import Any
 
-from sqlalchemy import Table
+from sqlalchemy import Table, Text, cast
 from sqlalchemy.sql.expression import ColumnElement
 
 from calevents.event import Event, Image
@@ -41,8 +42,14 @@ _TIMES = (*_INSTANTS, "start_wall", "end_wall")
 
 
 def columns_of(events: Table) -> list[ColumnElement[Any]]:
-    """The columns to select for :func:`from_row`."""
-    return [events.c[name] for name in _COLUMNS]
+    """The columns to select for :func:`from_row`.
+
+    The images come as text, to be decoded here alone: drivers decode JSON each in its own way.
+    """
+    return [
+        cast(events.c.images, Text).label("images") if name == "images" else events.c[name]
+        for name in _COLUMNS
+    ]
 
 
 def from_row(row: Sequence[Any]) -> Event:
@@ -64,7 +71,7 @@ def from_row(row: Sequence[Any]) -> Event:
         time_zone=row[13],
         canonical_time_zone=row[14],
         active=row[15],
-        images=_images(row[16]) if row[16] else (),
+        images=() if row[16] is None else _images(loads(row[16])),
         countries=tuple(row[17].split()),
         notification_sent_at=row[18],
         version=row[19],
@@ -118,6 +125,7 @@ def event_from_json(document: Mapping[str, Any]) -> Event:
     row = dict(document)
     for name in _TIMES:
         row[name] = row[name] and datetime.fromisoformat(row[name])
+    row["images"] = row["images"] and dumps(row["images"])
     return from_row([row[name] for name in _COLUMNS])
 
 
