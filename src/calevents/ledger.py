@@ -1,6 +1,6 @@
 """What the notification ledger keeps, and what it and the dispatcher tell each other."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from enum import StrEnum
 from hashlib import blake2b
@@ -8,9 +8,15 @@ from typing import Literal, NamedTuple
 
 import attrs
 
+from calevents.audience import EVERYONE, Member, audiences_of_event, sees
 from calevents.event import Event
+from calevents.exceptions import UnknownCountry
+from calevents.notification import DEFAULT_CHANNEL, Recipient
 
 __all__ = [
+    "INTERRUPTED",
+    "NOT_A_RECIPIENT",
+    "NOT_A_RECIPIENT_NOW",
     "Claim",
     "ClaimedDelivery",
     "DeliveryRecord",
@@ -23,11 +29,19 @@ __all__ = [
     "Resolution",
     "Settlement",
     "Sweep",
+    "channels_of",
+    "explanation",
     "idempotency_key",
+    "visibility",
 ]
 
 OnUncertain = Literal["retry", "skip"]
 """What to do with a delivery that may or may not have been taken: try it again, or leave it."""
+
+
+INTERRUPTED = "the worker ended before it could record what became of the attempt"
+NOT_A_RECIPIENT = "the directory named somebody whom the event isn't for"
+NOT_A_RECIPIENT_NOW = "the event isn't for this recipient any more"
 
 
 class NotificationState(StrEnum):
@@ -84,6 +98,8 @@ class Due:
     """A notification with something to do now."""
 
     key: NotificationKey
+    since: datetime
+    """When it became due; the order in which it is listed."""
     resolvable: bool
     """Recipients are missing, and nobody is looking for them."""
     claimable: bool
@@ -189,3 +205,76 @@ def idempotency_key(key: NotificationKey, recipient_id: int, channel: str) -> st
     """The name of a delivery, the same for each of its attempts and for no other delivery."""
     text = f"{key.company_id} {key.event_id} {key.start.isoformat()} {recipient_id} {channel}"
     return blake2b(text.encode(), digest_size=16, person=b"calevents").hexdigest()
+
+
+def channels_of(recipient: Recipient) -> Iterable[tuple[str, str | None]]:
+    """The channels that ``recipient`` is delivered to on, each with its address."""
+    return recipient.addresses.items() if recipient.addresses else ((DEFAULT_CHANNEL, None),)
+
+
+def visibility(event: Event) -> Callable[[int, str | None], bool]:
+    """Whether a recipient with this id and country may be pushed ``event``.
+
+    :func:`calevents.audience.sees`, asked once for each country rather than for each of a million
+    recipients.
+    """
+    if EVERYONE in audiences_of_event(event):
+        return lambda _recipient_id, _country: True
+    known: dict[str | None, bool] = {}
+
+    def visible(recipient_id: int, country: str | None) -> bool:
+        if event.user_id is not None:
+            return recipient_id == event.user_id and sees(
+                Member(company_id=event.company_id, id=recipient_id), event
+            )
+        if country not in known:
+            try:
+                member = Member(company_id=event.company_id, id=recipient_id, country=country)
+            except UnknownCountry:
+                known[country] = False
+            else:
+                known[country] = sees(member, event)
+        return known[country]
+
+    return visible
+
+
+_PUSHES = {
+    None: "The event has no notification: it is switched off, was deleted, or was purged.",
+    NotificationState.WAITING: "The notification isn't due yet, or no worker has taken it up.",
+    NotificationState.RESOLVING: "The recipients are being looked for; the user isn't among those "
+    "found so far.",
+    NotificationState.EXPIRED: "The event started before a worker took its notification up.",
+    NotificationState.CANCELLING: "The notification is being cancelled.",
+    NotificationState.CANCELLED: "The event was moved, switched off or deleted before it was "
+    "notified.",
+}
+_DELIVERIES = {
+    DeliveryState.PENDING: "It waits for its turn or its next attempt",
+    DeliveryState.CLAIMED: "A worker has it in hand",
+    DeliveryState.SENT: "The provider took it",
+    DeliveryState.REJECTED: "The provider refused it for good",
+    DeliveryState.EXPIRED: "The event started before it was sent",
+    DeliveryState.CANCELLED: "It was cancelled before it was sent",
+    DeliveryState.UNCERTAIN: "It may or may not have arrived",
+    DeliveryState.DEAD: "Every attempt failed",
+}
+
+
+def explanation(
+    state: NotificationState | None,
+    start: datetime | None,
+    deliveries: tuple[DeliveryRecord, ...],
+) -> PushExplanation:
+    """Say why a user was or wasn't pushed; ``start`` is the event's present one, if it has one."""
+    present = [record for record in deliveries if record.start == start] or deliveries
+    if present:
+        detail = " ".join(
+            f"On {record.channel}: {_DELIVERIES[record.state]} "
+            f"(attempts that ended: {record.attempts})."
+            for record in present
+        )
+    else:
+        detail = _PUSHES.get(state, "The event's notification didn't reach this user: they weren't "
+        "among its recipients.")  # fmt: skip
+    return PushExplanation(state, deliveries, detail)

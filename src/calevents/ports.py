@@ -9,6 +9,7 @@ its time-out; then nothing was written.
 """
 
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Protocol
 
@@ -16,10 +17,28 @@ import attrs
 
 from calevents.audience import Viewer
 from calevents.event import Event
+from calevents.ledger import (
+    Claim,
+    Due,
+    NotificationKey,
+    OnUncertain,
+    PushExplanation,
+    Resolution,
+    Settlement,
+    Sweep,
+)
 from calevents.listing import EventQuery
 from calevents.notification import Delivery, Recipient, Result
 
-__all__ = ["Clock", "Directory", "EventRepository", "IdempotencyKey", "Notifier"]
+__all__ = [
+    "Clock",
+    "Directory",
+    "EventRepository",
+    "IdempotencyKey",
+    "LeaseRenewal",
+    "NotificationLedger",
+    "Notifier",
+]
 
 
 class Clock(Protocol):
@@ -119,4 +138,122 @@ class Notifier(Protocol):
         One result per delivery, in their order. Retrying is the ledger's work: the same delivery
         comes again with the same ``idempotency_key`` and a greater ``attempt``. An exception counts
         as ``UNCERTAIN`` for all; a cancelled call may have sent any of them.
+        """
+
+
+class LeaseRenewal(Protocol):
+    """The one thing that is done to a ledger from a thread of its own."""
+
+    async def renew(self, key: NotificationKey, token: str, *, lease: float) -> bool:
+        """Let the claim last ``lease`` seconds from now; ``False`` if it isn't held any more."""
+
+
+class NotificationLedger(LeaseRenewal, Protocol):
+    """What is to be pushed, to whom, and what became of it.
+
+    The repository that it belongs to arms and withdraws notifications in the transactions that
+    write events; the ledger reads the events, and stamps ``notification_sent_at`` without changing
+    their version. It tells the time by one clock of its own (a database's), never by a caller's:
+    durations are given in seconds.
+
+    A worker makes up a token for each resolution and claim. Every later write names it, and does
+    nothing if it isn't the one that is stored: after a lease has lapsed and somebody else has taken
+    over, nothing of the first worker counts.
+
+    What crosses tenants is :meth:`due`, :meth:`expire_missed` and :meth:`purge` alone.
+    """
+
+    async def due(self, *, after: Due | None = None, limit: int) -> Sequence[Due]:
+        """At most ``limit`` notifications with something to do now, oldest first, behind ``after``.
+
+        Due is what starts within :data:`~calevents.event.NOTICE` and hasn't started, and whatever
+        was begun and isn't closed. What waits for a later attempt or for another worker is listed
+        with all three flags off. The cost follows what is listed, not what is stored.
+        """
+
+    async def expire_missed(self, *, limit: int) -> int:
+        """Close at most ``limit`` notifications that started before anybody took them up."""
+
+    async def begin(self, key: NotificationKey, *, token: str, lease: float) -> Resolution | None:
+        """Take up, or take over, the search for recipients, where it was left.
+
+        ``None`` if somebody else has it, if nothing is missing, or if the event has started and
+        nobody ever began. A search that was begun is completed even after the start, so that
+        nobody is lost silently.
+        """
+
+    async def record(
+        self,
+        resolution: Resolution,
+        recipients: Sequence[Recipient],
+        *,
+        batch_size: int,
+        lease: float,
+    ) -> Resolution | None:
+        """Write a page of recipients down, one delivery for each of their channels.
+
+        ``recipients`` isn't empty. Deliveries are put into batches of ``batch_size``. Those that
+        are there stay as they are, except that ``CANCELLED`` ones become pending again. After the
+        start they are recorded as ``EXPIRED``; those of recipients whom the event isn't for, as
+        ``CANCELLED``. ``None``, and nothing is written, if the resolution is no longer held.
+        """
+
+    async def resolved(self, resolution: Resolution) -> bool:
+        """Note that all recipients are written down; ``False`` if it is no longer held."""
+
+    async def suspend(self, resolution: Resolution) -> bool:
+        """Give the search back, for anybody to continue; ``False`` if it is no longer held."""
+
+    async def claim(
+        self,
+        key: NotificationKey,
+        *,
+        token: str,
+        worker: str,
+        limit: int,
+        lease: float,
+        on_uncertain: OnUncertain,
+        max_attempts: int,
+    ) -> Claim | None:
+        """Take at most ``limit`` deliveries in hand, for ``lease`` seconds.
+
+        The intent is stored when this returns. Start, flag and audience are read again: nothing is
+        claimed of an event that has started, is switched off or was moved, and deliveries to those
+        whom it isn't for any more become ``CANCELLED``. A claim without deliveries is over; there
+        may be more to claim. ``None`` if there is nothing to claim now.
+
+        Deliveries in a claim whose lease has lapsed count as attempted. With ``skip`` they become
+        ``UNCERTAIN``; with ``retry`` they do so if that was attempt ``max_attempts``, and are
+        claimed again otherwise.
+        """
+
+    async def release(self, key: NotificationKey, token: str) -> bool:
+        """Give a claim back of which nothing was sent; ``False`` if it isn't held any more."""
+
+    async def settle(self, claim: Claim, settlements: Sequence[Settlement]) -> bool:
+        """Write down what became of the claim, one settlement for each delivery, in their order.
+
+        It ends the claim. ``False``, and nothing is written, if it isn't held any more.
+        """
+
+    async def sweep(self, key: NotificationKey) -> Sweep:
+        """Do a bounded part of what is left to expire or cancel; close what has nothing left.
+
+        Nothing is taken from a worker that has it in hand. A notification is closed as ``SENT``,
+        and the event stamped, when all recipients are written down and every delivery is terminal.
+        """
+
+    async def explain(self, company_id: int, event_id: int, recipient_id: int) -> PushExplanation:
+        """Why this user was or wasn't pushed."""
+
+    async def purge(self, before: datetime, *, limit: int) -> int:
+        """Forget notifications that are closed and started before ``before``.
+
+        At most about ``limit`` rows at a time; the answer is how many, 0 when none are left.
+        """
+
+    def detached(self) -> AbstractAsyncContextManager[LeaseRenewal] | None:
+        """The same ledger for another thread's event loop, with connections of its own.
+
+        ``None`` where there can be none.
         """

@@ -4,6 +4,7 @@ Nothing survives the process, and nothing is shared between processes.
 """
 
 from calevents.adapters.memory.directory import MemoryDirectory
+from calevents.adapters.memory.ledger import MemoryLedger
 from calevents.adapters.memory.repository import MemoryRepository
 
-__all__ = ["MemoryDirectory", "MemoryRepository"]
+__all__ = ["MemoryDirectory", "MemoryLedger", "MemoryRepository"]

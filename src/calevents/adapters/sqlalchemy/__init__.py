@@ -5,6 +5,7 @@ SQLite (aiosqlite) is the embedded default, PostgreSQL (asyncpg) the one for mor
 
 from calevents.adapters.sqlalchemy.database import Database
 from calevents.adapters.sqlalchemy.directory import SelectDirectory
+from calevents.adapters.sqlalchemy.ledger import SQLAlchemyLedger
 from calevents.adapters.sqlalchemy.repository import SQLAlchemyRepository
 
-__all__ = ["Database", "SQLAlchemyRepository", "SelectDirectory"]
+__all__ = ["Database", "SQLAlchemyLedger", "SQLAlchemyRepository", "SelectDirectory"]

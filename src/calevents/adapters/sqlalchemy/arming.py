@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from sqlalchemy import and_, delete, or_, update
+from sqlalchemy import and_, delete, literal, or_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from calevents.adapters.sqlalchemy.dialects import insert_into
@@ -78,7 +78,7 @@ async def _arm(connection: AsyncConnection, tables: Tables, event: Event, *, mov
     key = {"company_id": event.company_id, "event_id": event.id, "starts_at": event.start}
     statement = insert_into(connection.dialect.name, table).values(**key, **values, opened=False)
     # What was sent stays sent, unless the event has moved away and come back.
-    anew = or_(table.c.state != NotificationState.SENT, moved)
+    anew = or_(table.c.state != NotificationState.SENT, literal(moved))
     statement = statement.on_conflict_do_update(index_elements=list(key), set_=values, where=anew)
     await connection.execute(statement)
 

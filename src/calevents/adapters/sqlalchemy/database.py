@@ -154,7 +154,9 @@ class Database:
                     yield connection
                     await connection.exec_driver_sql("COMMIT")
                 except BaseException:
-                    await connection.exec_driver_sql("ROLLBACK")
+                    # A full disk, for one, makes SQLite roll back by itself.
+                    with suppress(DBAPIError):
+                        await connection.exec_driver_sql("ROLLBACK")
                     raise
 
 

@@ -81,7 +81,11 @@ def _driver(name: str) -> tuple[_Run | None, tuple[type[Exception], ...]]:
     if name == "asyncpg":
         import asyncpg
 
-        return _fetch, (asyncpg.PostgresError, asyncpg.InterfaceError)
+        return _fetch, (
+            asyncpg.PostgresError,
+            asyncpg.InterfaceError,
+            asyncpg.InternalClientError,
+        )
     if name == "aiosqlite":
         import sqlite3
 

@@ -1,0 +1,654 @@
+"""Due events to their recipients: what a host runs, in its own process or as workers."""
+
+import asyncio
+import logging
+import math
+import random
+import secrets
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from enum import StrEnum
+from types import TracebackType
+from typing import Any, Self
+from uuid import uuid4
+
+import attrs
+
+from calevents.exceptions import CalendarError, StorageUnavailable
+from calevents.leases import Hold, LeaseKeeper, monotonic
+from calevents.ledger import (
+    Claim,
+    ClaimedDelivery,
+    DeliveryState,
+    NotificationKey,
+    OnUncertain,
+    Resolution,
+    Settlement,
+    idempotency_key,
+)
+from calevents.notification import Delivery, Message, MessageText, Outcome, Recipient, Result
+from calevents.ports import Directory, NotificationLedger, Notifier
+
+__all__ = ["DispatchDetails", "DispatchKind", "Dispatcher"]
+
+_logger = logging.getLogger("calevents.dispatcher")
+
+_SCAN_LIMIT = 500
+_RESOLVERS = 4
+_LONGEST_DELAY = 86_400.0
+_LONGEST_DETAIL = 500
+_SENT = Settlement(DeliveryState.SENT)
+_UNKNOWN = Result(Outcome.UNCERTAIN)
+
+
+class DispatchKind(StrEnum):
+    """What a dispatcher tells its hook and its log."""
+
+    OPENED = "opened"
+    """A notification was taken up; its recipients are being looked for."""
+    RECORDED = "recorded"
+    """A page of recipients is in the ledger (``count``)."""
+    RESOLVED = "resolved"
+    """All recipients are in the ledger."""
+    CLAIMED = "claimed"
+    """Deliveries were claimed (``count``), and the intent to send them is stored."""
+    SENDING = "sending"
+    """The notifier is about to be called with them."""
+    ANSWERED = "answered"
+    """The notifier has answered, or failed to."""
+    SETTLED = "settled"
+    """What became of a claim is stored (``outcomes``, ``seconds`` since the claim)."""
+    RELEASED = "released"
+    """A claim was given back unsent: the worker stops, or its lease or the start was too near."""
+    LOST = "lost"
+    """A claim's lease had lapsed and somebody else has taken it over; nothing was stored."""
+    SWEPT = "swept"
+    """Deliveries were expired or cancelled (``count``)."""
+    CLOSED = "closed"
+    """A notification ended, in the state ``detail``."""
+    UNAVAILABLE = "unavailable"
+    """The ledger can't be reached; it is tried again."""
+    FAILED = "failed"
+    """Something of the host's, or the ledger, raised (``detail``)."""
+
+
+_LEVELS = {
+    DispatchKind.OPENED: logging.INFO,
+    DispatchKind.RESOLVED: logging.INFO,
+    DispatchKind.CLOSED: logging.INFO,
+    DispatchKind.RELEASED: logging.INFO,
+    DispatchKind.LOST: logging.WARNING,
+    DispatchKind.UNAVAILABLE: logging.WARNING,
+    DispatchKind.FAILED: logging.ERROR,
+}
+
+
+@attrs.frozen(kw_only=True)
+class DispatchDetails:
+    """What happened in a dispatcher, for metrics. Holds no address and no text of a push."""
+
+    kind: DispatchKind
+    worker: str
+    key: NotificationKey | None = None
+    count: int = 0
+    """Recipients or deliveries."""
+    outcomes: Mapping[DeliveryState, int] = attrs.field(factory=dict)
+    """For ``SETTLED``: how many deliveries came into each state."""
+    seconds: float = 0.0
+    """How long it took."""
+    detail: str | None = None
+
+
+class Dispatcher:
+    """Finds due notifications and sends them. Any number of them may share one ledger.
+
+    An async context manager that works in the background until it is left; :meth:`run_once` does
+    what is due and returns, for tests and for hosts that are called by a scheduler.
+
+    Args:
+        text: writes the messages; by default :func:`calevents.messages.english_text`.
+        on_uncertain: whether a delivery that may or may not have been taken is tried again, with
+            the same idempotency key (``retry``), or left as it is (``skip``).
+        max_attempts: how often a delivery is tried at the most.
+        lease: seconds that a claim lasts when its worker isn't heard of any more. It is renewed
+            while the worker lives; shorter means that others take over sooner after a crash.
+        page_size: recipients that are asked of the directory, and stored, at a time.
+        poll_interval: seconds between two looks for what is due.
+        concurrency: claims in hand at a time. Each is one call of the notifier, and a crash leaves
+            so many claims uncertain.
+        send_timeout: seconds after which a call of the notifier is given up as uncertain.
+        backoff: seconds before the second attempt, at the most; doubled for each further one.
+        longest_backoff: seconds between two attempts, at the most, unless the provider asks for
+            more.
+        grace: seconds that a call in progress is given to end when the dispatcher stops.
+        hook: is called with everything that happens. It must be quick; what it raises is logged.
+        name: of this worker, for the ledger and the log; by default a UUID.
+
+    A killed worker leaves at most ``concurrency`` claims of ``notifier.claim_size`` deliveries
+    uncertain.
+    """
+
+    def __init__(
+        self,
+        ledger: NotificationLedger,
+        directory: Directory,
+        notifier: Notifier,
+        *,
+        text: MessageText | None = None,
+        on_uncertain: OnUncertain = "retry",
+        max_attempts: int = 8,
+        lease: float = 60.0,
+        page_size: int = 1_000,
+        poll_interval: float = 5.0,
+        concurrency: int = 1,
+        send_timeout: float = 300.0,
+        backoff: float = 4.0,
+        longest_backoff: float = 300.0,
+        grace: float = 30.0,
+        hook: Callable[[DispatchDetails], None] | None = None,
+        name: str | None = None,
+    ) -> None:
+        if on_uncertain not in {"retry", "skip"}:
+            raise ValueError(f"on_uncertain must be 'retry' or 'skip', not {on_uncertain!r}")
+        for argument, value, least in (
+            ("max_attempts", max_attempts, 1),
+            ("page_size", page_size, 1),
+            ("concurrency", concurrency, 1),
+            ("notifier.claim_size", notifier.claim_size, 1),
+        ):
+            if value < least:
+                raise ValueError(f"{argument} must be at least {least}, not {value}")
+        for argument, seconds in (
+            ("lease", lease),
+            ("poll_interval", poll_interval),
+            ("send_timeout", send_timeout),
+        ):
+            if not 0 < seconds < math.inf:
+                raise ValueError(f"{argument} must be a positive number of seconds, not {seconds}")
+        self.worker = name or str(uuid4())
+        self._ledger = ledger
+        self._directory = directory
+        self._notifier = notifier
+        self._text = text
+        self._on_uncertain: OnUncertain = on_uncertain
+        self._max_attempts = max_attempts
+        self._lease = lease
+        self._page_size = page_size
+        self._poll_interval = poll_interval
+        self._concurrency = concurrency
+        self._send_timeout = send_timeout
+        self._backoff = backoff
+        self._longest_backoff = longest_backoff
+        self._grace = grace
+        self._hook = hook
+        self._keeper = LeaseKeeper(ledger, lease)
+        self._to_send = _Once()
+        self._to_resolve = _Once()
+        self._stopping = asyncio.Event()
+        self._woken = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._progress = 0
+
+    # Running
+
+    async def __aenter__(self) -> Self:
+        if self._task is not None:
+            raise RuntimeError("this dispatcher is already running")
+        self._stopping.clear()
+        self._task = asyncio.create_task(self._run(), name="calevents-dispatcher")
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+    async def stop(self) -> None:
+        """Finish the calls in progress, within the grace, and hand everything else back."""
+        self._stopping.set()
+        self._woken.set()
+        task, self._task = self._task, None
+        if task is not None:
+            await task
+
+    def hurry(self) -> None:
+        """Don't wait for calls in progress any longer while stopping."""
+        self._grace = 0.0
+        self._stopping.set()
+        self._woken.set()
+
+    def wake(self) -> None:
+        """Look for due notifications now instead of at the next interval."""
+        self._woken.set()
+
+    async def run_once(self) -> None:
+        """Do what is due now, and return when nothing is left that can be done now.
+
+        What waits for a later attempt is left to a later call.
+        """
+        if self._task is not None:
+            raise RuntimeError("this dispatcher is running in the background")
+        self._stopping.clear()
+        async with self._working():
+            before = -1
+            while await self._scan() and self._progress != before:
+                before = self._progress
+                await self._to_resolve.join()
+                await self._to_send.join()
+
+    async def _run(self) -> None:
+        async with self._working():
+            while not self._stopping.is_set():
+                self._woken.clear()
+                with suppress(StorageUnavailable):
+                    await self._scan()
+                # Workers that were started together drift apart.
+                pause = self._poll_interval * random.uniform(0.8, 1.2)  # noqa: S311 - no secret
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(pause):
+                        await self._woken.wait()
+
+    @asynccontextmanager
+    async def _working(self) -> AsyncIterator[None]:
+        await self._keeper.start()
+        resolvers = [
+            asyncio.create_task(self._loop(self._to_resolve, self._resolve))
+            for _ in range(_RESOLVERS)
+        ]
+        senders = [
+            asyncio.create_task(self._loop(self._to_send, self._serve))
+            for _ in range(self._concurrency)
+        ]
+        tasks = [*resolvers, *senders]
+        try:
+            yield
+        finally:
+            self._stopping.set()
+            for queue in (self._to_resolve, self._to_send):
+                for _ in tasks:
+                    queue.wake()
+            deadline = monotonic() + self._grace
+            while monotonic() < deadline and self._grace:
+                _, left = await asyncio.wait(tasks, timeout=0.1)
+                if not left:
+                    break
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+            for resolution in self._to_resolve.clear():
+                if resolution is not None:
+                    with suppress(CalendarError):
+                        await self._ledger.suspend(resolution)
+            self._to_send.clear()
+            await self._keeper.stop()
+
+    async def _loop(self, queue: "_Once", work: Callable[[NotificationKey, Any], Any]) -> None:
+        while not self._stopping.is_set():
+            key, held = await queue.get()
+            try:
+                if key is not None:
+                    await work(key, held)
+            except StorageUnavailable as error:
+                self._tell(DispatchKind.UNAVAILABLE, key, detail=str(error))
+                await self._pause(1.0)
+            except Exception as error:  # noqa: BLE001 - one notification must not stop the others
+                self._fail(key, error)
+            finally:
+                queue.done()
+
+    async def _scan(self) -> bool:
+        """Look for due notifications; say whether there is something to do."""
+        found = False
+        try:
+            while await self._ledger.expire_missed(limit=_SCAN_LIMIT):
+                self._progress += 1
+            after = None
+            while page := await self._ledger.due(after=after, limit=_SCAN_LIMIT):
+                # Workers that share the list begin at different places.
+                for due in random.sample(page, len(page)):
+                    if due.resolvable:
+                        self._to_resolve.put(due.key)
+                    if due.claimable or due.sweepable:
+                        self._to_send.put(due.key)
+                    found = found or due.resolvable or due.claimable or due.sweepable
+                after = page[-1]
+                if len(page) < _SCAN_LIMIT:
+                    break
+        except StorageUnavailable as error:
+            self._tell(DispatchKind.UNAVAILABLE, None, detail=str(error))
+            raise
+        return found
+
+    # Recipients
+
+    async def _resolve(self, key: NotificationKey, held: Resolution | None) -> None:
+        """Write one page of recipients into the ledger."""
+        token = secrets.token_hex(16)
+        resolution = held or await self._ledger.begin(key, token=token, lease=self._lease)
+        if resolution is None:
+            return
+        self._progress += 1
+        if held is None:
+            self._tell(DispatchKind.OPENED, key)
+        try:
+            recipients = await self._page(resolution)
+        except Exception:
+            with suppress(CalendarError):
+                await self._ledger.suspend(resolution)
+            raise
+        if not recipients:
+            if await self._ledger.resolved(resolution):
+                self._tell(DispatchKind.RESOLVED, key)
+            self._to_send.put(key)
+            return
+        began = monotonic()
+        following = await self._ledger.record(
+            resolution, recipients, batch_size=self._notifier.claim_size, lease=self._lease
+        )
+        if following is not None:
+            self._tell(
+                DispatchKind.RECORDED,
+                key,
+                count=len(recipients),
+                seconds=monotonic() - began,
+            )
+            self._to_resolve.put(key, following)
+        self._to_send.put(key)
+
+    async def _page(self, resolution: Resolution) -> Sequence[Recipient]:
+        event, after = resolution.event, resolution.after
+        async with asyncio.timeout(self._lease):
+            recipients = await self._directory.recipients(
+                event.company_id,
+                countries=event.countries,
+                user_id=event.user_id,
+                after=after,
+                limit=self._page_size,
+            )
+        for recipient in recipients:
+            if after is not None and recipient.id <= after:
+                raise ValueError(
+                    f"the directory answered recipient {recipient.id} behind {after}; "
+                    "ids must ascend, and be greater than after"
+                )
+            after = recipient.id
+        return recipients
+
+    # Sending
+
+    async def _serve(self, key: NotificationKey, _: object) -> None:
+        """Make one claim and send it; where there is none to make, clear up."""
+        began, token = monotonic(), secrets.token_hex(16)
+        hold = self._keeper.hold(key, token, began)
+        try:
+            try:
+                claim = await self._ledger.claim(
+                    key,
+                    token=token,
+                    worker=self.worker,
+                    limit=self._notifier.claim_size,
+                    lease=self._lease,
+                    on_uncertain=self._on_uncertain,
+                    max_attempts=self._max_attempts,
+                )
+            except BaseException:
+                # It may have been stored all the same.
+                await asyncio.shield(self._give_back(key, token))
+                raise
+            if claim is not None:
+                self._progress += 1
+                self._to_send.put(key)  # for others to go on with, or for this one later
+                if claim.deliveries:
+                    await self._send(claim, hold, began)
+                return
+        finally:
+            self._keeper.drop(hold)
+        sweep = await self._ledger.sweep(key)
+        if sweep.swept:
+            self._tell(DispatchKind.SWEPT, key, count=sweep.swept)
+        if sweep.closed is not None:
+            self._tell(DispatchKind.CLOSED, key, detail=sweep.closed)
+        if sweep.swept or sweep.closed is not None:
+            self._progress += 1
+            self._to_send.put(key)
+
+    async def _send(self, claim: Claim, hold: Hold, began: float) -> None:
+        self._tell(DispatchKind.CLAIMED, claim.key, count=len(claim.deliveries))
+        deliveries = self._deliveries(claim)
+        # Nothing is sent at or after the start, nor late in a lease: others may soon take over.
+        started = monotonic() - began >= (claim.key.start - claim.now).total_seconds()
+        if self._stopping.is_set() or started or hold.left < self._lease / 2:
+            await self._give_back(claim.key, claim.token)
+            return
+        self._tell(DispatchKind.SENDING, claim.key, count=len(deliveries))
+        try:
+            results = await self._call(claim, deliveries)
+        except asyncio.CancelledError:
+            results = [Result(Outcome.UNCERTAIN, detail="the worker was stopped")] * len(deliveries)
+            await asyncio.shield(self._settle(claim, results, began))
+            raise
+        # What was sent is written down even if the worker is told to stop now.
+        await asyncio.shield(self._settle(claim, results, began))
+
+    async def _call(self, claim: Claim, deliveries: Sequence[Delivery]) -> Sequence[Result]:
+        unknown = None
+        try:
+            async with asyncio.timeout(self._send_timeout):
+                results = list(await self._notifier.send(claim.event, deliveries))
+            if len(results) == len(deliveries):
+                self._tell(DispatchKind.ANSWERED, claim.key, count=len(results))
+                return results
+            unknown = f"the notifier answered {len(results)} results for {len(deliveries)}"
+            self._tell(DispatchKind.FAILED, claim.key, detail=unknown)
+        except TimeoutError:
+            unknown = "the notifier didn't answer in time"
+            self._tell(DispatchKind.FAILED, claim.key, detail=unknown)
+        except Exception as error:  # noqa: BLE001 - the contract: any exception is uncertain
+            self._fail(claim.key, error)
+            unknown = f"the notifier raised {type(error).__name__}"
+        self._tell(DispatchKind.ANSWERED, claim.key, count=len(deliveries))
+        return [Result(Outcome.UNCERTAIN, detail=unknown)] * len(deliveries)
+
+    def _deliveries(self, claim: Claim) -> list[Delivery]:
+        messages: dict[tuple[str, str], Message] = {}
+        made = []
+        for claimed in claim.deliveries:
+            reader = claimed.locale, claimed.time_zone
+            if reader not in messages:
+                messages[reader] = self._message(claim, *reader)
+            made.append(
+                Delivery(
+                    recipient_id=claimed.recipient_id,
+                    channel=claimed.channel,
+                    address=claimed.address,
+                    locale=claimed.locale,
+                    time_zone=claimed.time_zone,
+                    attempt=claimed.attempts + 1,
+                    idempotency_key=idempotency_key(
+                        claim.key, claimed.recipient_id, claimed.channel
+                    ),
+                    message=messages[reader],
+                )
+            )
+        return made
+
+    def _message(self, claim: Claim, locale: str, time_zone: str) -> Message:
+        from calevents.messages import english_text
+
+        if self._text is not None:
+            try:
+                return self._text(claim.event, locale, time_zone, claim.now)
+            except Exception as error:  # noqa: BLE001 - better in English than not at all
+                self._fail(claim.key, error)
+        return english_text(claim.event, locale, time_zone, claim.now)
+
+    async def _settle(self, claim: Claim, results: Sequence[Result], began: float) -> None:
+        """Write the results down, for as long as it takes the ledger to come back."""
+        settlements = self._settlements(claim.deliveries, results)
+        give_up = monotonic() + 10 * self._lease
+        pause = 0.1
+        while True:
+            try:
+                stored = await self._ledger.settle(claim, settlements)
+            except StorageUnavailable as error:
+                self._tell(DispatchKind.UNAVAILABLE, claim.key, detail=str(error))
+                if monotonic() > give_up:
+                    raise
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, 2.0)
+            else:
+                break
+        self._tell(
+            DispatchKind.SETTLED if stored else DispatchKind.LOST,
+            claim.key,
+            count=len(settlements),
+            outcomes=dict(Counter(settlement.state for settlement in settlements)),
+            seconds=monotonic() - began,
+        )
+
+    def _settlements(
+        self, deliveries: Sequence[ClaimedDelivery], results: Sequence[Result]
+    ) -> list[Settlement]:
+        delays: dict[tuple[int, int], float] = {}
+        settlements = []
+        for delivery, result in zip(deliveries, results, strict=True):
+            if result.outcome is Outcome.ACCEPTED and result.detail is None:
+                settlements.append(_SENT)
+            else:
+                settlements.append(self._settlement(delivery, result, delays))
+        return settlements
+
+    def _settlement(
+        self, delivery: ClaimedDelivery, result: Result, delays: dict[tuple[int, int], float]
+    ) -> Settlement:
+        outcome, attempt = result.outcome, delivery.attempts + 1
+        detail = None if result.detail is None else _printable(result.detail)
+        doubtful = delivery.doubtful or outcome is Outcome.UNCERTAIN
+        if outcome is Outcome.ACCEPTED:
+            return Settlement(DeliveryState.SENT, detail=detail)
+        last = attempt >= self._max_attempts
+        if outcome is Outcome.UNCERTAIN and self._on_uncertain == "skip":
+            last = True
+        if outcome is not Outcome.REJECTED and not last:
+            # One draw for all that wait alike: they stay together in one batch.
+            asked = _seconds(result.retry_after)
+            if (attempt, asked) not in delays:
+                most = min(self._longest_backoff, self._backoff * 2.0 ** min(attempt - 1, 30))
+                jitter = random.uniform(0, most)  # noqa: S311 - no secret
+                delays[attempt, asked] = asked + jitter
+            return Settlement(
+                DeliveryState.PENDING, delays[attempt, asked], detail, doubtful=doubtful
+            )
+        if doubtful:
+            return Settlement(DeliveryState.UNCERTAIN, detail=detail, doubtful=True)
+        rejected = outcome is Outcome.REJECTED
+        return Settlement(DeliveryState.REJECTED if rejected else DeliveryState.DEAD, detail=detail)
+
+    async def _give_back(self, key: NotificationKey, token: str) -> None:
+        """Hand a claim back unsent, if it was stored; otherwise its lease lapses."""
+        with suppress(CalendarError):
+            if await self._ledger.release(key, token):
+                self._tell(DispatchKind.RELEASED, key)
+
+    # Telling
+
+    async def _pause(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+
+    def _fail(self, key: NotificationKey | None, error: Exception) -> None:
+        # The exception's text may quote an address; its type and place don't.
+        frame = error.__traceback__
+        while frame is not None and frame.tb_next is not None:
+            frame = frame.tb_next
+        place = (
+            "" if frame is None else f" at {frame.tb_frame.f_code.co_qualname}:{frame.tb_lineno}"
+        )
+        self._tell(DispatchKind.FAILED, key, detail=f"{type(error).__name__}{place}")
+
+    def _tell(self, kind: DispatchKind, key: NotificationKey | None, **fields: Any) -> None:
+        level = _LEVELS.get(kind, logging.DEBUG)
+        if self._hook is None and not _logger.isEnabledFor(level):
+            return
+        details = DispatchDetails(kind=kind, worker=self.worker, key=key, **fields)
+        _log(level, details)
+        if self._hook is not None:
+            try:
+                self._hook(details)
+            except Exception:
+                _logger.exception("the hook raised")
+
+
+def _log(level: int, details: DispatchDetails) -> None:
+    if not _logger.isEnabledFor(level):
+        return
+    fields: dict[str, object] = {"kind": str(details.kind), "worker": details.worker}
+    if details.key is not None:
+        fields["company_id"] = details.key.company_id
+        fields["event_id"] = details.key.event_id
+        fields["start"] = details.key.start.isoformat()
+    if details.count:
+        fields["count"] = details.count
+    for state, number in details.outcomes.items():
+        fields[str(state)] = number
+    if details.seconds:
+        fields["seconds"] = round(details.seconds, 6)
+    if details.detail is not None:
+        fields["detail"] = details.detail
+    text = " ".join(f"{name}={value}" for name, value in fields.items())
+    _logger.log(level, "%s", text, extra={"calevents": fields})
+
+
+class _Once:
+    """A queue in which a notification stands at most once."""
+
+    def __init__(self) -> None:
+        self._queue: asyncio.Queue[NotificationKey | None] = asyncio.Queue()
+        self._held: dict[NotificationKey, Resolution | None] = {}
+
+    def put(self, key: NotificationKey, held: Resolution | None = None) -> None:
+        if key not in self._held:
+            self._queue.put_nowait(key)
+            self._held[key] = held
+        elif held is not None:
+            self._held[key] = held
+
+    def wake(self) -> None:
+        self._queue.put_nowait(None)
+
+    async def get(self) -> tuple[NotificationKey | None, Resolution | None]:
+        key = await self._queue.get()
+        return key, None if key is None else self._held.pop(key)
+
+    def done(self) -> None:
+        self._queue.task_done()
+
+    async def join(self) -> None:
+        await self._queue.join()
+
+    def clear(self) -> list[Resolution | None]:
+        """Empty the queue; answer what was held."""
+        held = list(self._held.values())
+        self._held.clear()
+        while not self._queue.empty():
+            self._queue.get_nowait()
+            self._queue.task_done()
+        return held
+
+
+def _seconds(retry_after: float | None) -> int:
+    """What the provider asked for, in whole seconds; nonsense counts as nothing."""
+    if retry_after is None or not retry_after > 0:
+        return 0
+    return math.ceil(min(retry_after, _LONGEST_DELAY))
+
+
+def _printable(detail: str) -> str:
+    return "".join(
+        c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in detail[:_LONGEST_DETAIL]
+    )
