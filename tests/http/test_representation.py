@@ -76,7 +76,7 @@ async def test_the_pages_example_is_the_callers_own_whatever_company_it_names(
 async def test_a_minimal_event_has_all_keys(owner: Caller) -> None:
     event = await owner.created()
     assert list(event) == KEYS
-    expected = {
+    expected: dict[str, object] = {
         "company_id": 67890,
         "user_id": None if owner.name == "acme" else 1,
         "title": "Training",
