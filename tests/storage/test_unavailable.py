@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -95,6 +96,10 @@ class TestSQLite:
         async with Database(f"sqlite+aiosqlite:///{tmp_path / 'no' / 'x.db'}") as database:
             with pytest.raises(StorageUnavailable):
                 await Calendar(database.repository).company(1).list()
+        # aiosqlite's thread for the failed connection still has a word for this event loop.
+        for thread in threading.enumerate():
+            if "_connection_worker_thread" in thread.name:
+                await asyncio.to_thread(thread.join)
 
 
 class TestPostgreSQL:
