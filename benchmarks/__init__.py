@@ -1,0 +1,1 @@
+"""Measures calevents beside hand-written code and other libraries: `make bench`."""
