@@ -15,6 +15,7 @@ from calevents.adapters.starlette import create_app
 from calevents.ports import EventRepository
 from calevents.testing import FixedClock
 from tests.http.callers import Caller, authenticate, client_of
+from tests.postgres import Postgres
 
 
 @pytest.fixture
@@ -23,20 +24,37 @@ def clock() -> FixedClock:
     return FixedClock(datetime(2025, 6, 15, 12, 0, tzinfo=UTC))
 
 
+@pytest.fixture(scope="session")
+def shared_postgres_url(postgres: Postgres) -> str:
+    """One database for all tests of the API, which empty it: a new one for each takes longer."""
+    return postgres.create_database()
+
+
 @pytest.fixture(params=["memory", "sqlite", "postgresql"])
+def storage(request: pytest.FixtureRequest) -> str:
+    """Which storage. Modules whose tests hardly reach it override this one."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
 async def repository(
-    request: pytest.FixtureRequest, tmp_path: Path
+    request: pytest.FixtureRequest, storage: str, tmp_path: Path
 ) -> AsyncIterator[EventRepository]:
     """An empty storage."""
-    if request.param == "memory":
+    if storage == "memory":
         yield MemoryRepository()
         return
     url = f"sqlite+aiosqlite:///{tmp_path / 'calendar.db'}"
-    if request.param == "postgresql":
-        url = request.getfixturevalue("postgres_url")
+    if storage == "postgresql":
+        url = request.getfixturevalue("shared_postgres_url")
     async with Database(url) as database:
         await database.create_tables()
         yield database.repository
+        if storage == "postgresql":
+            async with database.engine.begin() as connection:
+                for table in reversed(database.tables.metadata.sorted_tables):
+                    await connection.execute(table.delete())
 
 
 @pytest.fixture

@@ -19,6 +19,12 @@ from tests.http.raw import call, http_scope
 LIMIT = 64 * 1024
 
 
+@pytest.fixture(params=["memory", "sqlite"])
+def storage(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
 def problem(answer: httpx2.Response, status: int) -> dict[str, Any]:
     """The problem details object of an answer, checked for what all have in common."""
     assert answer.status_code == status, answer.text

@@ -89,6 +89,12 @@ HOSTS: Mapping[str, tuple[str, Host]] = {
 SEEN_PREFIX = {"stripping proxy": PREFIX, "litestar below a root_path": PREFIX}
 
 
+@pytest.fixture(params=["memory", "sqlite"])
+def storage(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
 @pytest.mark.parametrize("host", HOSTS)
 @pytest.mark.parametrize("name", ["acme", "ada"])
 async def test_a_calendar_under_a_host(app: ASGIApp, host: str, name: str) -> None:

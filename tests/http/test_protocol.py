@@ -14,6 +14,12 @@ from tests.http.test_errors import problem
 ALLOWED = {"": "GET, HEAD, POST, OPTIONS", "/1": "GET, HEAD, PATCH, DELETE, OPTIONS"}
 
 
+@pytest.fixture(params=["memory", "sqlite"])
+def storage(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
 @pytest.mark.parametrize("base", [COMPANY_EVENTS, USER_EVENTS])
 @pytest.mark.parametrize("below", ALLOWED)
 async def test_options_needs_no_credentials(
