@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from enum import StrEnum
+from hashlib import blake2b
 from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
@@ -25,12 +26,11 @@ from calevents.ledger import (
     OnUncertain,
     Resolution,
     Settlement,
-    idempotency_key,
 )
 from calevents.notification import Delivery, Message, MessageText, Outcome, Recipient, Result
 from calevents.ports import Directory, NotificationLedger, Notifier
 
-__all__ = ["DispatchDetails", "DispatchKind", "Dispatcher"]
+__all__ = ["DispatchDetails", "DispatchKind", "Dispatcher", "idempotency_key"]
 
 _logger = logging.getLogger("calevents.dispatcher")
 
@@ -183,19 +183,23 @@ class Dispatcher:
         self._grace = grace
         self._hook = hook
         self._keeper = LeaseKeeper(ledger, lease)
+        self._task: asyncio.Task[None] | None = None
+        self._progress = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        """Make what belongs to one event loop."""
         self._to_send = _Once()
         self._to_resolve = _Once()
         self._stopping = asyncio.Event()
         self._woken = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
-        self._progress = 0
 
     # Running
 
     async def __aenter__(self) -> Self:
         if self._task is not None:
             raise RuntimeError("this dispatcher is already running")
-        self._stopping.clear()
+        self._begin()
         self._task = asyncio.create_task(self._run(), name="calevents-dispatcher")
         return self
 
@@ -232,7 +236,7 @@ class Dispatcher:
         """
         if self._task is not None:
             raise RuntimeError("this dispatcher is running in the background")
-        self._stopping.clear()
+        self._begin()
         async with self._working():
             before = -1
             while await self._scan() and self._progress != before:
@@ -244,8 +248,12 @@ class Dispatcher:
         async with self._working():
             while not self._stopping.is_set():
                 self._woken.clear()
-                with suppress(StorageUnavailable):
+                try:
                     await self._scan()
+                except StorageUnavailable as error:
+                    self._tell(DispatchKind.UNAVAILABLE, None, detail=str(error))
+                except Exception as error:  # noqa: BLE001 - the next look may fare better
+                    self._fail(None, error)
                 # Workers that were started together drift apart.
                 pause = self._poll_interval * random.uniform(0.8, 1.2)  # noqa: S311 - no secret
                 with suppress(TimeoutError):
@@ -267,24 +275,30 @@ class Dispatcher:
         try:
             yield
         finally:
-            self._stopping.set()
-            for queue in (self._to_resolve, self._to_send):
-                for _ in tasks:
-                    queue.wake()
-            deadline = monotonic() + self._grace
-            while monotonic() < deadline and self._grace:
-                _, left = await asyncio.wait(tasks, timeout=0.1)
-                if not left:
-                    break
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
-            for resolution in self._to_resolve.clear():
-                if resolution is not None:
-                    with suppress(CalendarError):
-                        await self._ledger.suspend(resolution)
-            self._to_send.clear()
-            await self._keeper.stop()
+            try:
+                await self._wind_up(tasks)
+            finally:
+                await self._keeper.stop()
+
+    async def _wind_up(self, tasks: "Sequence[asyncio.Task[None]]") -> None:
+        self._stopping.set()
+        for _ in tasks:
+            self._to_resolve.wake()
+            self._to_send.wake()
+        deadline = monotonic() + self._grace
+        left: set[asyncio.Task[None]] = set(tasks)
+        # In steps, for hurry() may shorten the grace meanwhile.
+        while left and self._grace and monotonic() < deadline:
+            _, left = await asyncio.wait(left, timeout=0.1)
+        for task in left:
+            task.cancel()
+        await asyncio.wait(tasks)
+        for resolution in self._to_resolve.clear():
+            if resolution is not None:
+                try:
+                    await self._ledger.suspend(resolution)
+                except Exception as error:  # noqa: BLE001 - its lease lapses then
+                    self._fail(resolution.key, error)
 
     async def _loop(self, queue: "_Once", work: Callable[[NotificationKey, Any], Any]) -> None:
         while not self._stopping.is_set():
@@ -303,24 +317,20 @@ class Dispatcher:
     async def _scan(self) -> bool:
         """Look for due notifications; say whether there is something to do."""
         found = False
-        try:
-            while await self._ledger.expire_missed(limit=_SCAN_LIMIT):
-                self._progress += 1
-            after = None
-            while page := await self._ledger.due(after=after, limit=_SCAN_LIMIT):
-                # Workers that share the list begin at different places.
-                for due in random.sample(page, len(page)):
-                    if due.resolvable:
-                        self._to_resolve.put(due.key)
-                    if due.claimable or due.sweepable:
-                        self._to_send.put(due.key)
-                    found = found or due.resolvable or due.claimable or due.sweepable
-                after = page[-1]
-                if len(page) < _SCAN_LIMIT:
-                    break
-        except StorageUnavailable as error:
-            self._tell(DispatchKind.UNAVAILABLE, None, detail=str(error))
-            raise
+        while await self._ledger.expire_missed(limit=_SCAN_LIMIT):
+            self._progress += 1
+        after = None
+        while page := await self._ledger.due(after=after, limit=_SCAN_LIMIT):
+            # Workers that share the list begin at different places.
+            for due in random.sample(page, len(page)):
+                if due.resolvable:
+                    self._to_resolve.put(due.key)
+                if due.claimable or due.sweepable:
+                    self._to_send.put(due.key)
+                found = found or due.resolvable or due.claimable or due.sweepable
+            after = page[-1]
+            if len(page) < _SCAN_LIMIT:
+                break
         return found
 
     # Recipients
@@ -336,9 +346,9 @@ class Dispatcher:
             self._tell(DispatchKind.OPENED, key)
         try:
             recipients = await self._page(resolution)
-        except Exception:
+        except BaseException:
             with suppress(CalendarError):
-                await self._ledger.suspend(resolution)
+                await asyncio.shield(self._ledger.suspend(resolution))
             raise
         if not recipients:
             if await self._ledger.resolved(resolution):
@@ -582,6 +592,12 @@ class Dispatcher:
                 self._hook(details)
             except Exception:
                 _logger.exception("the hook raised")
+
+
+def idempotency_key(key: NotificationKey, recipient_id: int, channel: str) -> str:
+    """The name of a delivery, the same for each of its attempts and for no other delivery."""
+    text = f"{key.company_id} {key.event_id} {key.start.isoformat()} {recipient_id} {channel}"
+    return blake2b(text.encode(), digest_size=16, person=b"calevents").hexdigest()
 
 
 def _log(level: int, details: DispatchDetails) -> None:

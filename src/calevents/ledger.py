@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from enum import StrEnum
-from hashlib import blake2b
 from typing import Literal, NamedTuple
 
 import attrs
@@ -31,7 +30,6 @@ __all__ = [
     "Sweep",
     "channels_of",
     "explanation",
-    "idempotency_key",
     "visibility",
 ]
 
@@ -199,12 +197,6 @@ class PushExplanation:
     """What the ledger holds for the user: every start and channel, the latest start first."""
     detail: str
     """The reason in a sentence, for a person in support."""
-
-
-def idempotency_key(key: NotificationKey, recipient_id: int, channel: str) -> str:
-    """The name of a delivery, the same for each of its attempts and for no other delivery."""
-    text = f"{key.company_id} {key.event_id} {key.start.isoformat()} {recipient_id} {channel}"
-    return blake2b(text.encode(), digest_size=16, person=b"calevents").hexdigest()
 
 
 def channels_of(recipient: Recipient) -> Iterable[tuple[str, str | None]]:

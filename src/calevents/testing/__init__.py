@@ -6,6 +6,16 @@ pytest collects the tests. Ours, in memory and over SQL, pass the same ones.
 
 from calevents.testing.clock import FixedClock
 from calevents.testing.events import an_event, an_image
+from calevents.testing.ledger_contract import LedgerStorage, NotificationLedgerContract
+from calevents.testing.notifier import RecordingNotifier
 from calevents.testing.repository_contract import EventRepositoryContract
 
-__all__ = ["EventRepositoryContract", "FixedClock", "an_event", "an_image"]
+__all__ = [
+    "EventRepositoryContract",
+    "FixedClock",
+    "LedgerStorage",
+    "NotificationLedgerContract",
+    "RecordingNotifier",
+    "an_event",
+    "an_image",
+]
