@@ -137,6 +137,15 @@ class Database:
         return await self._read(read, values, again=False)
 
     @asynccontextmanager
+    async def statement(self) -> AsyncIterator[AsyncConnection]:
+        """A connection for one statement that writes, its own transaction."""
+        with translated():
+            async with AsyncExitStack() as stack:
+                if self._writer is not None:
+                    await stack.enter_async_context(self._writer)
+                yield await stack.enter_async_context(self._autocommit.connect())
+
+    @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
         """A connection within a transaction; committed at the end, rolled back on an exception.
 

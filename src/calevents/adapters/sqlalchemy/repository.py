@@ -6,9 +6,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
-from sqlalchemy import ColumnElement, Select, case, delete, func, insert, null, select, update
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from calevents.adapters.sqlalchemy.arming import arm
@@ -26,6 +24,7 @@ from calevents.adapters.sqlalchemy.rows import (
     from_row,
     to_row,
 )
+from calevents.adapters.sqlalchemy.writing import Writes, audience_rows, key_values
 from calevents.audience import Viewer, audiences_of_event, audiences_of_viewer
 from calevents.event import Event
 from calevents.exceptions import ConcurrentWrite, IdempotencyKeyInFlight, IdempotencyKeyReused
@@ -36,8 +35,6 @@ if TYPE_CHECKING:
     from calevents.adapters.sqlalchemy.database import Database
 
 __all__ = ["SQLAlchemyRepository"]
-
-_NEVER_REPLACED = ("company_id", "id", "personal", "created_at", "notification_sent_at")
 
 
 class SQLAlchemyRepository:
@@ -52,8 +49,7 @@ class SQLAlchemyRepository:
         self._tables = database.tables
         self._gets: dict[int, PreparedRead] = {}
         self._lists: dict[ListShape, PreparedRead] = {}
-        # INSERT … ON CONFLICT is a dialect's own in SQLAlchemy, with the same methods in both.
-        self._insert = sqlite_insert if database.dialect == "sqlite" else postgresql_insert
+        self._writes = Writes(database.tables, database.dialect)
 
     async def get(self, viewer: Viewer, event_id: int) -> Event | None:
         """See :meth:`calevents.ports.EventRepository.get`."""
@@ -85,10 +81,10 @@ class SQLAlchemyRepository:
                 first = await self._first_answer(connection, viewer, idempotency_key)
                 if first is not None:
                     return first
-            statement = self._insert(self._tables.events).on_conflict_do_nothing()
-            if (await connection.execute(statement, to_row(event))).rowcount == 0:
+            inserted = await connection.execute(self._writes.insert_event, to_row(event))
+            if inserted.rowcount == 0:
                 raise ConcurrentWrite("the id is taken")
-            await self._insert_audiences(connection, event)
+            await connection.execute(self._writes.insert_audiences, audience_rows(event))
             await arm(connection, self._tables, None, event)
             if idempotency_key is not None:
                 await self._remember(connection, viewer, idempotency_key, event)
@@ -96,74 +92,38 @@ class SQLAlchemyRepository:
 
     async def replace(self, before: Event, after: Event) -> Event | None:
         """See :meth:`calevents.ports.EventRepository.replace`."""
-        events = self._tables.events
-        row: dict[str, object] = {
-            name: value for name, value in to_row(after).items() if name not in _NEVER_REPLACED
-        }
-        row["notification_sent_at"] = case(
-            (events.c.starts_at == after.start, events.c.notification_sent_at), else_=null()
-        )
-        statement = (
-            update(events)
-            .where(*self._is(before))
-            .values(row)
-            .returning(events.c.notification_sent_at)
-        )
+        moved = _placement(before) != _placement(after)
+        values = to_row(after) | key_values(before)
         try:
-            async with self.database.transaction() as connection:
-                await arm(connection, self._tables, before, after)
-                stamps = (await connection.execute(statement)).all()
+            async with (
+                self.database.transaction() if moved else self.database.statement()
+            ) as connection:
+                if moved:
+                    await arm(connection, self._tables, before, after)
+                stamps = (await connection.execute(self._writes.replace_event, values)).all()
                 _require(stamps)
-                if _placement(before) != _placement(after):
-                    await self._delete_audiences(connection, before)
-                    await self._insert_audiences(connection, after)
+                if moved:
+                    await connection.execute(
+                        self._writes.delete_audience, audience_rows(before, key=True)
+                    )
+                    await connection.execute(self._writes.insert_audiences, audience_rows(after))
         except _Stale:
             return None
         return evolve(after, notification_sent_at=stamps[0][0])
 
     async def delete(self, event: Event) -> bool:
         """See :meth:`calevents.ports.EventRepository.delete`."""
-        statement = delete(self._tables.events).where(*self._is(event))
         try:
             async with self.database.transaction() as connection:
                 await arm(connection, self._tables, event, None)
-                _require((await connection.execute(statement)).rowcount)
-                await self._delete_audiences(connection, event)
+                deleted = await connection.execute(self._writes.delete_event, key_values(event))
+                _require(deleted.rowcount)
+                await connection.execute(
+                    self._writes.delete_audience, audience_rows(event, key=True)
+                )
         except _Stale:
             return False
         return True
-
-    def _is(self, event: Event) -> tuple[ColumnElement[bool], ...]:
-        columns = self._tables.events.c
-        return (
-            columns.company_id == event.company_id,
-            columns.id == event.id,
-            columns.version == event.version,
-        )
-
-    async def _insert_audiences(self, connection: AsyncConnection, event: Event) -> None:
-        rows = [
-            {
-                "company_id": event.company_id,
-                "audience": audience,
-                "starts_at": event.start,
-                "event_id": event.id,
-                "ends_at": event.end,
-            }
-            for audience in audiences_of_event(event)
-        ]
-        await connection.execute(insert(self._tables.audiences).values(rows))
-
-    async def _delete_audiences(self, connection: AsyncConnection, event: Event) -> None:
-        columns = self._tables.audiences.c
-        await connection.execute(
-            delete(self._tables.audiences).where(
-                columns.company_id == event.company_id,
-                columns.audience.in_(audiences_of_event(event)),
-                columns.starts_at == event.start,
-                columns.event_id == event.id,
-            )
-        )
 
     async def _first_answer(
         self, connection: AsyncConnection, viewer: Viewer, key: IdempotencyKey
@@ -200,12 +160,7 @@ class SQLAlchemyRepository:
             "event": event_to_json(event),
             "created_at": key.now,
         }
-        # What is in the way is an expired one.
-        statement = self._insert(self._tables.idempotency_keys).values(row)
-        statement = statement.on_conflict_do_update(
-            index_elements=["company_id", "user_id", "key"], set_=row
-        )
-        await connection.execute(statement)
+        await connection.execute(self._writes.remember_key, row)
 
 
 class _Stale(Exception):
@@ -218,8 +173,8 @@ def _require(found: object) -> None:
 
 
 def _placement(event: Event) -> tuple[object, ...]:
-    """What the audiences' rows say of ``event``."""
-    return (*audiences_of_event(event), event.start, event.end)
+    """What other tables than the events' own say of ``event``."""
+    return (event.active, *audiences_of_event(event), event.start, event.end)
 
 
 def _lock_number(viewer: Viewer, key: str) -> int:

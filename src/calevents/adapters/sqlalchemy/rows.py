@@ -10,10 +10,10 @@ from sqlalchemy.sql.expression import ColumnElement
 
 from calevents.event import Event, Image
 
-__all__ = ["columns_of", "event_from_json", "event_to_json", "from_row", "to_row"]
+__all__ = ["COLUMNS", "columns_of", "event_from_json", "event_to_json", "from_row", "to_row"]
 
 # In the order of from_row's arguments.
-_COLUMNS = (
+COLUMNS = (
     "id",
     "company_id",
     "user_id",
@@ -48,7 +48,7 @@ def columns_of(events: Table) -> list[ColumnElement[Any]]:
     """
     return [
         cast(events.c.images, Text).label("images") if name == "images" else events.c[name]
-        for name in _COLUMNS
+        for name in COLUMNS
     ]
 
 
@@ -126,7 +126,7 @@ def event_from_json(document: Mapping[str, Any]) -> Event:
     for name in _TIMES:
         row[name] = row[name] and datetime.fromisoformat(row[name])
     row["images"] = row["images"] and dumps(row["images"])
-    return from_row([row[name] for name in _COLUMNS])
+    return from_row([row[name] for name in COLUMNS])
 
 
 def _aware(instant: datetime) -> datetime:
