@@ -75,6 +75,7 @@ HOSTS: Mapping[str, tuple[str, Host]] = {
     ),
     # Litestar: the mount is off the path, a slash at its end, and no root_path.
     "litestar": (PREFIX, rewriting(lambda scope: {"path": f"{_rest(scope)}/"})),
+    "litestar, at its root": ("", rewriting(lambda scope: {"path": f"{scope['path'][1:]}/"})),
     "litestar below a root_path": (
         f"/proxy{PREFIX}",
         rewriting(lambda scope: {"path": f"{_rest(scope)}/", "root_path": "/proxy"}),

@@ -65,9 +65,10 @@ def _candidates(scope: Scope) -> Iterator[str]:
     root: str = scope.get("root_path", "").rstrip("/")
     raw = _raw_path(scope)
     rewritten = raw is not None and raw != path
-    if rewritten and raw is not None and raw.endswith("/") != path.endswith("/"):
-        # Litestar ends every path that it hands on with a slash; the client's own says.
-        path = path.rstrip("/") + ("/" if raw.endswith("/") else "")
+    if rewritten and raw is not None:
+        # Litestar ends each path that it hands on with a slash, and a mount at its root takes the
+        # first one off: the client's own path says.
+        path = f"/{path.removeprefix('/').rstrip('/')}{'/' if raw.endswith('/') else ''}"
     if not root:
         yield path
     elif path.startswith(f"{root}/"):
