@@ -189,7 +189,7 @@ async def test_no_deliveries_no_results() -> None:
 
 async def test_at_the_deadline_a_call_is_uncertain() -> None:
     with Sink(tarpit) as sink:
-        result = await push(f"json://{sink.host}/", deadline=1.0)
+        result = await push(f"json://{sink.host}/", deadline=2.0)
     assert result.outcome is Outcome.UNCERTAIN
     assert len(sink.requests) == 1
 

@@ -58,8 +58,8 @@ class AppriseNotifier:
 
     A plugin that makes several requests for one push is judged by the last.
 
-    Cancelling :meth:`send` doesn't stop calls that have begun: they end in the background, by
-    their deadline.
+    :meth:`send` takes twice the deadline at most. Cancelling it doesn't stop calls that have
+    begun: they end in the background, by their deadline.
 
     Args:
         schemas: the Apprise schemas that addresses may have. The limits on hosts and the exact
