@@ -1,11 +1,16 @@
 """The JSON object of an event: 18 keys in the page's order, and what the clock says of it."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
-from calevents.testing import FixedClock
+from calevents.adapters.starlette.endpoints import encode
+from calevents.representation import represent, represent_natively
+from calevents.testing import FixedClock, an_event, an_image
 from tests.http.callers import Caller, a_draft
 
 EXAMPLE: dict[str, Any] = {
@@ -42,6 +47,24 @@ KEYS = list(EXAMPLE)
 START = datetime(2025, 6, 15, 14, 0, tzinfo=UTC)
 END = datetime(2025, 6, 15, 16, 0, tzinfo=UTC)
 TICK = timedelta(microseconds=1)
+
+
+# msgspec writes the instants; the core says how they are to look.
+INSTANTS = st.datetimes(timezones=st.just(UTC))
+
+
+@given(INSTANTS, INSTANTS, st.none() | INSTANTS, INSTANTS)
+@example(datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC), START, START)
+@example(START, END, START.replace(microsecond=100_000), START.replace(microsecond=1))
+def test_what_is_sent_is_what_the_core_represents(
+    start: datetime, end: datetime, sent_at: datetime | None, now: datetime
+) -> None:
+    event = an_event(
+        start=start, end=end, notification_sent_at=sent_at, images=(an_image(),), countries=("US",)
+    )
+    assert json.loads(encode(represent_natively(event, now))) == represent(event, now)
+    assert list(represent(event, now)) == KEYS
+    json.dumps(represent(event, now))
 
 
 @pytest.mark.parametrize("envelope", [False, True])

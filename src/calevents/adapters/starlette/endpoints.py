@@ -17,7 +17,7 @@ from calevents.calendar import Creation, Scope
 from calevents.event import Event
 from calevents.exceptions import InvalidQuery
 from calevents.listing import query_for
-from calevents.representation import represent
+from calevents.representation import represent_natively
 from calevents.timestamps import format_timestamp
 
 __all__ = ["Answer", "Call", "create", "delete", "encode", "get", "list_", "update"]
@@ -67,7 +67,7 @@ async def list_(call: Call) -> Answer:
     page = await call.scope.list(**_parameters(pairs, call.scope.viewer))
     body = encode(
         {
-            "events": [represent(event, page.now) for event in page.events],
+            "events": [represent_natively(event, page.now) for event in page.events],
             "meta": {
                 "request_id": call.request_id,
                 "timestamp": format_timestamp(page.now),
@@ -131,7 +131,9 @@ def _shown(
     status: int, event: Event, now: datetime, headers: Mapping[str, str] | None = None
 ) -> Answer:
     tag = entity_tag(event, now)
-    return Answer(status, {**_CACHE, "ETag": tag, **(headers or {})}, encode(represent(event, now)))
+    return Answer(
+        status, {**_CACHE, "ETag": tag, **(headers or {})}, encode(represent_natively(event, now))
+    )
 
 
 def _parameters(pairs: Sequence[tuple[str, str]], viewer: Viewer) -> dict[str, Any]:
