@@ -1,6 +1,11 @@
-"""calevents: a calendar that a company and its members share, for any host application."""
+"""calevents: a calendar that a company and its members share, for any host application.
 
-from calevents.audience import Company, Explanation, Member, Reason, explain
+What sends pushes or explains is loaded when it is first asked for.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from calevents.audience import Company, Member
 from calevents.calendar import Calendar, Creation, Scope
 from calevents.draft import EventDraft, EventPatch, ImageDraft
 from calevents.event import NOTICE, Event, Image, Status
@@ -23,8 +28,12 @@ from calevents.exceptions import (
     UnknownTimeZone,
 )
 from calevents.listing import Page, Sort, View
-from calevents.notification import Delivery, Message, Outcome, Recipient, Result
 from calevents.representation import represent
+
+if TYPE_CHECKING:
+    from calevents.dispatcher import DispatchDetails, Dispatcher
+    from calevents.explanation import Explanation, Reason, explain
+    from calevents.notification import Delivery, Message, Outcome, Recipient, Result
 
 __all__ = [
     "NOTICE",
@@ -34,6 +43,8 @@ __all__ = [
     "ConcurrentWrite",
     "Creation",
     "Delivery",
+    "DispatchDetails",
+    "Dispatcher",
     "Event",
     "EventDraft",
     "EventNotFound",
@@ -68,3 +79,26 @@ __all__ = [
     "explain",
     "represent",
 ]
+
+_LOADED_WHEN_ASKED_FOR = {
+    "Delivery": "calevents.notification",
+    "DispatchDetails": "calevents.dispatcher",
+    "Dispatcher": "calevents.dispatcher",
+    "Explanation": "calevents.explanation",
+    "Message": "calevents.notification",
+    "Outcome": "calevents.notification",
+    "Reason": "calevents.explanation",
+    "Recipient": "calevents.notification",
+    "Result": "calevents.notification",
+    "explain": "calevents.explanation",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LOADED_WHEN_ASKED_FOR:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(_LOADED_WHEN_ASKED_FOR[name]), name)
+    globals()[name] = value
+    return value

@@ -3,10 +3,12 @@
 ``calendar.company(67890)`` and ``calendar.user(member)`` are the only ways to touch events.
 """
 
+from __future__ import annotations
+
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -23,7 +25,9 @@ from calevents.exceptions import (
 )
 from calevents.identifiers import new_id
 from calevents.listing import Page, cursor_after, query_for
-from calevents.ports import Clock, EventRepository, IdempotencyKey
+
+if TYPE_CHECKING:  # the ports know the whole ledger, which reading a calendar doesn't need
+    from calevents.ports import Clock, EventRepository, IdempotencyKey
 
 __all__ = ["Calendar", "Creation", "Scope"]
 
@@ -50,11 +54,11 @@ class Calendar:
         self.clock = clock
         self._in_flight: set[tuple[int, int | None, str]] = set()
 
-    def company(self, company_id: int) -> "Scope":
+    def company(self, company_id: int) -> Scope:
         """What a company may do: with the events that it created for its members."""
         return Scope(self, Company(company_id))
 
-    def user(self, member: Member) -> "Scope":
+    def user(self, member: Member) -> Scope:
         """What a user may do: see what concerns them, and keep events of their own."""
         return Scope(self, member)
 
@@ -71,7 +75,7 @@ class Calendar:
             self._in_flight.remove(request)
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class Creation:
     """The answer to a request with an idempotency key."""
 
@@ -81,7 +85,7 @@ class Creation:
     """Whether an earlier request with this key created it."""
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class Scope:
     """The calendar as one company or one user sees it and may change it.
 
@@ -234,18 +238,13 @@ class Scope:
         disambiguation: Disambiguation,
     ) -> Creation:
         now = self.calendar.clock()
-        key = idempotency_key and IdempotencyKey(
-            key=idempotency_key,
-            fingerprint=_fingerprint(draft),
-            now=now,
-            expired_before=now - IDEMPOTENCY_WINDOW,
-        )
+        key = None if idempotency_key is None else _key(idempotency_key, draft, now)
         event = compose(
             draft, viewer=self.viewer, now=now, new_id=new_id, disambiguation=disambiguation
         )
         for _ in range(_ATTEMPTS):
             try:
-                stored = await self.calendar.repository.create(self.viewer, event, key or None)
+                stored = await self.calendar.repository.create(self.viewer, event, key)
             except ConcurrentWrite:  # another process drew the same id in this microsecond
                 event = attrs.evolve(event, id=new_id())
             else:
@@ -265,10 +264,18 @@ def _is_printable_ascii(text: str) -> bool:
     return text.isascii() and text.isprintable()
 
 
-def _fingerprint(draft: Mapping[str, Any]) -> str:
-    """A digest of a document that doesn't depend on the order of its keys."""
-    import json  # only here: few requests carry an idempotency key
+def _key(key: str, draft: Mapping[str, Any], now: datetime) -> IdempotencyKey:
+    # Imported here: few requests carry a key.
+    import json
     from hashlib import sha256
 
-    text = json.dumps(draft, sort_keys=True, default=str, ensure_ascii=True)
-    return sha256(text.encode()).hexdigest()
+    from calevents.ports import IdempotencyKey
+
+    # The order of a document's keys doesn't count.
+    text = json.dumps(draft, sort_keys=True, default=str)
+    return IdempotencyKey(
+        key=key,
+        fingerprint=sha256(text.encode()).hexdigest(),
+        now=now,
+        expired_before=now - IDEMPOTENCY_WINDOW,
+    )

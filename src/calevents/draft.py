@@ -106,18 +106,35 @@ def compose(
 
     Raises :class:`~calevents.exceptions.InvalidEvent` with every fault at once.
     """
-    return _Composition(document, viewer, now, new_id, base, disambiguation).event()
+    composition = _Composition(
+        document,
+        viewer=viewer,
+        now=now,
+        new_id=new_id,
+        base=base,
+        disambiguation=disambiguation,
+    )
+    return composition.event()
 
 
-@attrs.define
 class _Composition:
-    document: Mapping[str, Any]
-    viewer: Viewer
-    now: datetime
-    new_id: Callable[[], int]
-    base: Event | None
-    disambiguation: Disambiguation
-    faults: list[Fault] = attrs.field(factory=list)
+    def __init__(
+        self,
+        document: Mapping[str, Any],
+        *,
+        viewer: Viewer,
+        now: datetime,
+        new_id: Callable[[], int],
+        base: Event | None,
+        disambiguation: Disambiguation,
+    ) -> None:
+        self.document = document
+        self.viewer = viewer
+        self.now = now
+        self.new_id = new_id
+        self.base = base
+        self.disambiguation = disambiguation
+        self.faults: list[Fault] = []
 
     def event(self) -> Event:
         if not isinstance(self.document, Mapping):

@@ -61,7 +61,7 @@ class Position(NamedTuple):
     id: int
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False)
 class EventQuery:
     """What a viewer wants listed. Made by :func:`query_for`, which checks every value."""
 
@@ -81,7 +81,7 @@ class EventQuery:
     sort: Sort = Sort.START
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class Page:
     """A part of a list."""
 

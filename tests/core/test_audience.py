@@ -11,16 +11,15 @@ from hypothesis import strategies as st
 from calevents.audience import (
     Company,
     Member,
-    Reason,
     Viewer,
     audiences_of_event,
     audiences_of_viewer,
-    explain,
     may_change,
     sees,
 )
 from calevents.event import Event
 from calevents.exceptions import UnknownCountry
+from calevents.explanation import Reason, explain
 
 NOON = datetime(2025, 6, 15, 12, 0, tzinfo=UTC)
 
