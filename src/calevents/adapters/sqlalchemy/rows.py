@@ -136,5 +136,8 @@ def _aware(instant: datetime) -> datetime:
 
 def _images(rows: Sequence[Sequence[Any]]) -> tuple[Image, ...]:
     return tuple(
-        Image(id=row[0], position=row[1], mini=row[2], detail=row[3], full=row[4]) for row in rows
+        [
+            Image(id=image_id, position=position, mini=mini, detail=detail, full=full)
+            for image_id, position, mini, detail, full in rows
+        ]
     )
