@@ -341,7 +341,6 @@ class Dispatcher:
         resolution = held or await self._ledger.begin(key, token=token, lease=self._lease)
         if resolution is None:
             return
-        self._progress += 1
         if held is None:
             self._tell(DispatchKind.OPENED, key)
         try:
@@ -350,6 +349,7 @@ class Dispatcher:
             with suppress(CalendarError):
                 await asyncio.shield(self._ledger.suspend(resolution))
             raise
+        self._progress += 1
         if not recipients:
             if await self._ledger.resolved(resolution):
                 self._tell(DispatchKind.RESOLVED, key)
