@@ -1,0 +1,1 @@
+"""Host applications that show calevents at work."""

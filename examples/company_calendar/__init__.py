@@ -1,0 +1,1 @@
+"""A small host application: it owns its members, and calevents is their calendar."""
