@@ -15,7 +15,7 @@ from rich.progress import Progress, TaskID
 from benchmarks import data
 from tests.postgres import ExternalPostgres, Postgres, PostgresServer
 
-__all__ = ["Bench", "Case", "Comparison", "Curve", "Measured", "Outcome", "rates"]
+__all__ = ["Bench", "Case", "Comparison", "Curve", "Measured", "Outcome", "alone", "rates"]
 
 URL_VARIABLE = "BENCH_POSTGRES_URL"
 CALEVENTS = "calevents"
@@ -56,14 +56,17 @@ class Comparison:
     unit: str
     ratio: float
     """What the goal is for."""
-    goal: float
-    at_least: bool
+    goal: float | None = None
+    """None for a line that is there to know."""
+    at_least: bool = True
     """Whether the ratio is to be at least the goal; otherwise at most."""
     note: str = ""
 
     @property
-    def reached(self) -> bool:
+    def reached(self) -> bool | None:
         """Whether the goal is reached."""
+        if self.goal is None:
+            return None
         return self.ratio >= self.goal if self.at_least else self.ratio <= self.goal
 
 
@@ -205,7 +208,7 @@ def rates(
     *,
     against: str,
     unit: str,
-    goal: float,
+    goal: float | None,
     note: str = "",
 ) -> Comparison:
     """Compare two rates of the same rounds: the ratio is the median of the rounds' ratios."""
@@ -217,6 +220,19 @@ def rates(
         unit=unit,
         ratio=statistics.median(a / b for a, b in zip(ours, theirs, strict=True)),
         goal=goal,
-        at_least=True,
         note=note,
+    )
+
+
+def alone(case: str, value: float, *, unit: str, goal: float, at_least: bool) -> Comparison:
+    """A figure that has its goal in itself."""
+    return Comparison(
+        case=case,
+        against="",
+        ours=value,
+        theirs=None,
+        unit=unit,
+        ratio=value,
+        goal=goal,
+        at_least=at_least,
     )

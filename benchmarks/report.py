@@ -27,6 +27,8 @@ def figure(value: float) -> str:
 
 def goal(comparison: Comparison) -> str:
     """What was to be reached."""
+    if comparison.goal is None:
+        return ""
     return f"{'≥' if comparison.at_least else '≤'} {figure(comparison.goal)}"
 
 
@@ -47,9 +49,9 @@ def print_table(console: Console, outcomes: Iterable[Outcome], *, detail: bool) 
                 figure(line.ours),
                 "" if line.theirs is None else figure(line.theirs),
                 line.unit,
-                f"{line.ratio:.3g}",
+                "" if line.theirs is None else f"{line.ratio:.3g}",
                 goal(line),
-                "[green]yes" if line.reached else "[red]NO",
+                {True: "[green]yes", False: "[red]NO", None: ""}[line.reached],
             )
         for measured in outcome.measured:
             spread = f"{measured.spread:.1%}"

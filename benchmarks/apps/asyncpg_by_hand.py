@@ -60,11 +60,17 @@ async def prepare(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
     )
 
 
+async def leave(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Put a connection back as it is: nothing here changes its state."""
+
+
 @asynccontextmanager
 async def lifespan(application: Starlette) -> AsyncIterator[None]:
     """Open the pool with the application and close it with it."""
     url = os.environ["DATABASE_URL"].replace("+asyncpg", "")
-    async with asyncpg.create_pool(url, init=prepare) as pool:
+    # As asyncpg has it, a connection is reset when it comes back to the pool: a round trip.
+    reset = None if os.environ.get("RESET", "1") == "1" else leave
+    async with asyncpg.create_pool(url, init=prepare, reset=reset) as pool:
         application.state.pool = pool
         yield
 

@@ -1,7 +1,7 @@
 """The cases, by name, in the order in which they run."""
 
 from benchmarks.bench import Case
-from benchmarks.cases import reading
+from benchmarks.cases import due, growth, inprocess, reading
 
 __all__ = ["CASES"]
 
@@ -10,5 +10,10 @@ CASES: dict[str, Case] = {
     for case in (
         reading.LIST,
         reading.SQLITE,
+        growth.GROWTH,
+        due.DUE,
+        inprocess.IMPORT,
+        inprocess.STATUS,
+        inprocess.TIME_ZONE,
     )
 }

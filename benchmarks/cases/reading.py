@@ -17,6 +17,7 @@ __all__ = ["LIST", "SQLITE"]
 
 EVENTS = 1_000_000
 BY_HAND = "Starlette + asyncpg by hand"
+NO_RESET = "the same, its pool without reset"
 FASTAPI = "FastAPI + SQLAlchemy ORM"
 DJANGO = "Django REST framework"
 SQLITE_BY_HAND = "Starlette + sqlite3 by hand"
@@ -30,6 +31,9 @@ def run_list(bench: Bench) -> Outcome:
         servers: dict[str, Server] = {
             CALEVENTS: stack.enter_context(asgi_server("calevents_api", DATABASE_URL=url)),
             BY_HAND: stack.enter_context(asgi_server("asyncpg_by_hand", DATABASE_URL=url)),
+            NO_RESET: stack.enter_context(
+                asgi_server("asyncpg_by_hand", DATABASE_URL=url, RESET="0")
+            ),
             FASTAPI: stack.enter_context(asgi_server("fastapi_orm", DATABASE_URL=url)),
             DJANGO: stack.enter_context(wsgi_server("django_rest", threads=4, DATABASE_URL=url)),
         }
@@ -45,7 +49,7 @@ def run_list(bench: Bench) -> Outcome:
                 unit="requests/s",
                 goal=goal,
             )
-            for peer, goal in ((BY_HAND, 1.0), (FASTAPI, 4.0), (DJANGO, 7.0))
+            for peer, goal in ((BY_HAND, 1.0), (NO_RESET, None), (FASTAPI, 4.0), (DJANGO, 7.0))
         ],
         measured=[line for name, found in readings.items() for line in found.measured(name)],
         settings={"events": count, "connections": CONNECTIONS},
