@@ -6,10 +6,10 @@ that stays put is neither repeated nor skipped while others are written.
 
 import binascii
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import attrs
 
@@ -25,6 +25,7 @@ __all__ = [
     "EventQuery",
     "Page",
     "Position",
+    "RepresentedPage",
     "Sort",
     "View",
     "cursor_after",
@@ -92,6 +93,16 @@ class Page:
     """The instant that the list was made for: at it, every event belongs into the list."""
 
 
+@attrs.frozen(eq=False)
+class RepresentedPage:
+    """A part of a list, its events represented as at ``now``."""
+
+    events: Sequence[dict[str, Any]]
+    """As :func:`calevents.representation.represent_natively` gives them."""
+    next_cursor: str | None
+    now: datetime
+
+
 def position_of(event: Event) -> Position:
     """Where ``event`` stands in a list."""
     return Position(event.start, event.id)
@@ -124,8 +135,10 @@ _ANYONE = ("limit", "cursor", "view", "from", "to", "status", "sort")
 _COMPANY = (*_ANYONE, "country", "user_id")
 
 
-def query_for(viewer: Viewer, parameters: Mapping[str, object]) -> EventQuery:
+def query_for(viewer: Viewer, parameters: Mapping[str, object], *, extra: int = 0) -> EventQuery:
     """The query of ``viewer`` with the contract's ``parameters``, as text or as Python values.
+
+    It is for ``extra`` events more than the page may hold.
 
     Raises :class:`~calevents.exceptions.InvalidQuery`, which names the parameter.
     """
@@ -140,7 +153,7 @@ def query_for(viewer: Viewer, parameters: Mapping[str, object]) -> EventQuery:
     if after is not None and before is not None and before <= after:
         raise InvalidQuery("to", "must be after from")
     return EventQuery(
-        limit=_integer(given, "limit", MAX_LIMIT) or DEFAULT_LIMIT,
+        limit=(_integer(given, "limit", MAX_LIMIT) or DEFAULT_LIMIT) + extra,
         after=_position(given["cursor"], viewer, sort) if "cursor" in given else None,
         view=_choice(View, "view", given.get("view", View.ALL if is_company else View.ACTIVE)),
         starts_before=before,
@@ -204,9 +217,9 @@ _PAYLOAD = struct.Struct(">qq")
 _DIGEST_SIZE = 6
 
 
-def cursor_after(event: Event, viewer: Viewer, sort: Sort) -> str:
-    """The cursor for what comes behind ``event`` in a list of ``viewer``."""
-    payload = _PAYLOAD.pack((event.start - _EPOCH) // _MICROSECOND, event.id)
+def cursor_after(position: Position, viewer: Viewer, sort: Sort) -> str:
+    """The cursor for what comes behind ``position`` in a list of ``viewer``."""
+    payload = _PAYLOAD.pack((position.start - _EPOCH) // _MICROSECOND, position.id)
     text = binascii.b2a_base64(payload + _digest(payload, viewer, sort), newline=False)
     return text.decode("ascii").translate(_TO_URL).rstrip("=")
 

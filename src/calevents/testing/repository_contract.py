@@ -14,6 +14,7 @@ from calevents.event import NOTICE, Event, Status
 from calevents.exceptions import ConcurrentWrite, IdempotencyKeyInFlight, IdempotencyKeyReused
 from calevents.listing import EventQuery, Position, Sort, View, matches, position_of
 from calevents.ports import EventRepository, IdempotencyKey
+from calevents.representation import represent_natively
 from calevents.testing.events import NOON, an_event, an_image
 
 __all__ = ["EventRepositoryContract"]
@@ -169,6 +170,25 @@ class EventRepositoryContract:
                 assert list(await repository.list(viewer, query, NOON)) == _expected(
                     events, viewer, query, NOON
                 ), (viewer, query)
+
+    async def test_a_list_is_represented_as_its_events_are(
+        self, repository: EventRepository
+    ) -> None:
+        """For a repository with ``list_represented``; others are represented event by event."""
+        represented = getattr(repository, "list_represented", None)
+        if represented is None:
+            return
+        for event in _assortment():
+            pictured = attrs.evolve(event, images=(an_image(1), an_image(2)), description="é\n")
+            await repository.create(_COMPANY, pictured)
+        for viewer, view in itertools.product(_VIEWERS, View):
+            query = EventQuery(limit=1000, view=view)
+            events = await repository.list(viewer, query, NOON)
+            shown = [
+                document | {"countries": tuple(document["countries"])}
+                for document in await represented(viewer, query, NOON)
+            ]
+            assert shown == [represent_natively(event, NOON) for event in events]
 
     async def test_a_company_filters_by_country_and_user(self, repository: EventRepository) -> None:
         events = _assortment()

@@ -81,6 +81,31 @@ class Database:
             async with self.engine.begin() as connection:
                 await connection.run_sync(self.tables.metadata.create_all)
 
+    async def migrate(self, revision: str = "head", *, partitions: int | None = None) -> None:
+        """Bring the tables to a revision, all of the way or not at all; needs Alembic.
+
+        Several processes may do so at once: one does, the others wait for it.
+
+        Args:
+            revision: where to, forwards; ``head`` is the newest.
+            partitions: how many hash partitions by ``company_id`` each table is to have, on
+                PostgreSQL; by default none, or as many as the tables that are there have.
+
+        Raises:
+            ValueError: there is no such revision, or ``partitions`` doesn't fit.
+            StorageUnavailable: another transaction holds a table's lock.
+        """
+        from calevents.adapters.sqlalchemy.migrations import upgrade
+
+        async with self.transaction() as connection:
+            await connection.run_sync(
+                upgrade,
+                revision,
+                schema=self.tables.metadata.schema,
+                table_prefix=self.tables.prefix,
+                partitions=partitions,
+            )
+
     async def close(self) -> None:
         """Dispose of the engine, if it was made here."""
         if self._owns_engine:
@@ -121,7 +146,8 @@ class Database:
     async def _read(
         self, read: PreparedRead, values: Mapping[str, Any], *, again: bool = True
     ) -> Sequence[Any]:
-        async with self._autocommit.connect() as connection:
+        engine = self.engine if read.is_direct else self._autocommit
+        async with engine.connect() as connection:
             try:
                 return await read.rows(connection, values)
             except ConnectionLost:

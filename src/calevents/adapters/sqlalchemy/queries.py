@@ -46,6 +46,7 @@ _LIMIT = bindparam("limit", type_=Integer)
 class ListShape(NamedTuple):
     """All that the text of a list's statement depends on."""
 
+    columns: tuple[str, ...]
     audiences: int
     view: View
     status: Status | None
@@ -57,9 +58,10 @@ class ListShape(NamedTuple):
     user_id: bool
 
     @classmethod
-    def of(cls, viewer: Viewer, query: EventQuery) -> "ListShape":
+    def of(cls, viewer: Viewer, query: EventQuery, columns: tuple[str, ...]) -> "ListShape":
         """The shape of ``query``."""
         return cls(
+            columns=columns,
             audiences=len(audiences_of_viewer(viewer)),
             view=query.view,
             status=query.status,
@@ -142,7 +144,7 @@ def _by_end(tables: Tables, shape: ListShape) -> Select[Any]:
         .prefix_with("MATERIALIZED")
     )
     return (
-        select(*columns_of(events))
+        select(*columns_of(events, shape.columns))
         .join_from(
             found,
             events,
@@ -159,7 +161,7 @@ def _by_start(tables: Tables, shape: ListShape) -> Select[Any]:
     events, side = tables.events, tables.audiences
     ranges = [
         select(
-            select(*columns_of(events))
+            select(*columns_of(events, shape.columns))
             .join_from(
                 side,
                 events,

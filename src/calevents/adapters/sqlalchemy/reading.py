@@ -31,6 +31,8 @@ class PreparedRead:
         self._statement = statement
         self._sql = compiled.string
         self._run, self._errors = _driver(dialect.driver)
+        self.is_direct = self._run is not None
+        """Whether it runs on the driver's connection, so that SQLAlchemy begins no transaction."""
         # A dialect adds parameters of its own, such as SQLite's OFFSET 0.
         self._own = {name: value for name, value in compiled.params.items() if value is not None}
         self._binders: list[tuple[str, _Processor | None]] = [
@@ -46,7 +48,8 @@ class PreparedRead:
     async def rows(self, connection: AsyncConnection, values: Mapping[str, Any]) -> Sequence[_Row]:
         """The rows, as sequences in the order of the selected columns.
 
-        ``connection`` is in autocommit mode; ``values`` may hold more than the statement needs.
+        ``values`` may hold more than the statement needs. Unless :attr:`is_direct`,
+        ``connection`` has to be in autocommit mode.
 
         Raises:
             StorageUnavailable: the connection was lost, or the database is busy.
@@ -62,7 +65,8 @@ class PreparedRead:
             values[name] if binder is None else binder(values[name])
             for name, binder in self._binders
         ]
-        driver = (await connection.get_raw_connection()).driver_connection
+        assert connection.sync_connection is not None
+        driver = connection.sync_connection.connection.driver_connection
         try:
             rows = await self._run(driver, self._sql, parameters)
         except self._errors as error:

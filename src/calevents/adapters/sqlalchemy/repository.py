@@ -19,9 +19,12 @@ from calevents.adapters.sqlalchemy.queries import (
 )
 from calevents.adapters.sqlalchemy.reading import PreparedRead
 from calevents.adapters.sqlalchemy.rows import (
+    COLUMNS,
+    SHOWN,
     event_from_json,
     event_to_json,
     from_row,
+    represent_row,
     to_row,
 )
 from calevents.adapters.sqlalchemy.writing import Writes, audience_rows, key_values
@@ -62,12 +65,22 @@ class SQLAlchemyRepository:
 
     async def list(self, viewer: Viewer, query: EventQuery, now: datetime) -> Sequence[Event]:
         """See :meth:`calevents.ports.EventRepository.list`."""
-        shape = ListShape.of(viewer, query)
+        return [from_row(row) for row in await self._rows(viewer, query, now, COLUMNS)]
+
+    async def list_represented(
+        self, viewer: Viewer, query: EventQuery, now: datetime
+    ) -> Sequence[dict[str, Any]]:
+        """See :meth:`calevents.ports.RepresentingRepository.list_represented`."""
+        return [represent_row(row, now) for row in await self._rows(viewer, query, now, SHOWN)]
+
+    async def _rows(
+        self, viewer: Viewer, query: EventQuery, now: datetime, columns: tuple[str, ...]
+    ) -> Sequence[Sequence[Any]]:
+        shape = ListShape.of(viewer, query, columns)
         read = self._lists.get(shape)
         if read is None:
             read = self._lists[shape] = self._prepared(list_statement(self._tables, shape))
-        rows = await self.database.read(read, list_values(viewer, query, now))
-        return [from_row(row) for row in rows]
+        return await self.database.read(read, list_values(viewer, query, now))
 
     def _prepared(self, statement: Select[Any]) -> PreparedRead:
         return PreparedRead(statement, self.database.engine.dialect)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from json import dumps, loads
 from typing import Any
 
@@ -9,15 +10,23 @@ from sqlalchemy import Table, Text, cast
 from sqlalchemy.sql.expression import ColumnElement
 
 from calevents.event import Event, Image
+from calevents.representation import document, image_documents
 
-__all__ = ["COLUMNS", "columns_of", "event_from_json", "event_to_json", "from_row", "to_row"]
+__all__ = [
+    "COLUMNS",
+    "SHOWN",
+    "columns_of",
+    "event_from_json",
+    "event_to_json",
+    "from_row",
+    "represent_row",
+    "to_row",
+]
 
-# In the order of from_row's arguments.
-COLUMNS = (
+SHOWN = (
     "id",
     "company_id",
     "user_id",
-    "personal",
     "title",
     "description",
     "url",
@@ -25,30 +34,38 @@ COLUMNS = (
     "color",
     "starts_at",
     "ends_at",
-    "start_wall",
-    "end_wall",
     "time_zone",
     "canonical_time_zone",
     "active",
     "images",
     "countries",
     "notification_sent_at",
+)
+"""The columns that an event's representation is made of."""
+
+COLUMNS = (
+    *SHOWN,
+    "personal",
+    "start_wall",
+    "end_wall",
     "version",
     "created_at",
     "updated_at",
 )
+"""All columns of an event."""
+
 _INSTANTS = ("starts_at", "ends_at", "notification_sent_at", "created_at", "updated_at")
 _TIMES = (*_INSTANTS, "start_wall", "end_wall")
 
 
-def columns_of(events: Table) -> list[ColumnElement[Any]]:
-    """The columns to select for :func:`from_row`.
+def columns_of(events: Table, names: Sequence[str] = COLUMNS) -> list[ColumnElement[Any]]:
+    """The columns to select for :func:`from_row`, or, of ``SHOWN``, for :func:`represent_row`.
 
     The images come as text, to be decoded here alone: drivers decode JSON each in its own way.
     """
     return [
         cast(events.c.images, Text).label("images") if name == "images" else events.c[name]
-        for name in COLUMNS
+        for name in names
     ]
 
 
@@ -58,25 +75,66 @@ def from_row(row: Sequence[Any]) -> Event:
         id=row[0],
         company_id=row[1],
         user_id=row[2],
-        personal=row[3],
-        title=row[4],
-        description=row[5],
-        url=row[6],
-        venue=row[7],
-        color=row[8],
-        start=_aware(row[9]),
-        end=_aware(row[10]),
-        start_wall=row[11],
-        end_wall=row[12],
-        time_zone=row[13],
-        canonical_time_zone=row[14],
-        active=row[15],
-        images=() if row[16] is None else _images(loads(row[16])),
-        countries=tuple(row[17].split()),
-        notification_sent_at=row[18],
+        title=row[3],
+        description=row[4],
+        url=row[5],
+        venue=row[6],
+        color=row[7],
+        start=_aware(row[8]),
+        end=_aware(row[9]),
+        time_zone=row[10],
+        canonical_time_zone=row[11],
+        active=row[12],
+        images=() if row[13] is None else _images(row[13]),
+        countries=tuple(row[14].split()),
+        notification_sent_at=row[15],
+        personal=row[16],
+        start_wall=row[17],
+        end_wall=row[18],
         version=row[19],
         created_at=row[20],
         updated_at=row[21],
+    )
+
+
+def represent_row(row: Sequence[Any], now: datetime) -> dict[str, Any]:
+    """What ``represent_natively`` gives for the event in a row of the ``SHOWN`` columns."""
+    (
+        event_id,
+        company_id,
+        user_id,
+        title,
+        description,
+        url,
+        venue,
+        color,
+        start,
+        end,
+        time_zone,
+        canonical_time_zone,
+        active,
+        images,
+        countries,
+        notification_sent_at,
+    ) = row
+    return document(
+        event_id,
+        company_id,
+        user_id,
+        title,
+        description,
+        url,
+        venue,
+        color,
+        _aware(start),
+        _aware(end),
+        time_zone,
+        canonical_time_zone,
+        active,
+        () if images is None else _image_documents(images),
+        countries.split(),
+        notification_sent_at,
+        now,
     )
 
 
@@ -134,10 +192,18 @@ def _aware(instant: datetime) -> datetime:
     return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant
 
 
-def _images(rows: Sequence[Sequence[Any]]) -> tuple[Image, ...]:
+# The members of a company read the same events again and again: what was decoded from a text is
+# kept for the next time. It follows from the text alone, so it can't be out of date.
+@lru_cache(maxsize=4096)
+def _images(text: str) -> tuple[Image, ...]:
     return tuple(
         [
             Image(id=image_id, position=position, mini=mini, detail=detail, full=full)
-            for image_id, position, mini, detail, full in rows
+            for image_id, position, mini, detail, full in loads(text)
         ]
     )
+
+
+@lru_cache(maxsize=4096)
+def _image_documents(text: str) -> Sequence[dict[str, Any]]:
+    return image_documents(_images(text))

@@ -64,10 +64,10 @@ class Call:
 async def list_(call: Call) -> Answer:
     """GET of the collection: a page of events."""
     pairs = parse_qsl(call.request.scope["query_string"].decode("latin-1"), keep_blank_values=True)
-    page = await call.scope.list(**_parameters(pairs, call.scope.viewer))
+    page = await call.scope.list_represented(**_parameters(pairs, call.scope.viewer))
     body = encode(
         {
-            "events": [represent_natively(event, page.now) for event in page.events],
+            "events": page.events,
             "meta": {
                 "request_id": call.request_id,
                 "timestamp": format_timestamp(page.now),
