@@ -123,6 +123,10 @@ def _migrate(options: argparse.Namespace) -> int:
         message = f"{error}; install calevents[alembic] and the database's driver"
     except (CalendarError, ValueError) as error:
         message = str(error)
+        # What the driver said, which names neither a password nor a row.
+        cause = getattr(error.__cause__, "orig", error.__cause__)
+        if isinstance(error, CalendarError) and cause is not None:
+            message = f"{message}: {cause}"
     else:
         return status
     print(f"calevents migrate: {message}", file=sys.stderr)

@@ -1,0 +1,135 @@
+"""Where the tables are, what they are called, and whether they are partitioned.
+
+The revisions use nothing else of calevents: what a revision once did, it does for ever.
+"""
+
+from typing import Any
+
+import attrs
+import sqlalchemy as sa
+from alembic import op
+from alembic.config import Config
+
+__all__ = ["Layout", "create_index", "create_table", "drop_table"]
+
+_ATTRIBUTE = "calevents"
+_DEFAULT_PREFIX = "calevents_"
+_MOST_PARTITIONS = 1024
+
+
+@attrs.frozen
+class Layout:
+    """What a host chose.
+
+    In its own Alembic environment these are the options ``calevents_schema``,
+    ``calevents_table_prefix`` and ``calevents_partitions``.
+    """
+
+    schema: str | None = None
+    table_prefix: str = _DEFAULT_PREFIX
+    partitions: int | None = attrs.field(default=None)
+    """None: as many as the tables have that are there."""
+
+    @partitions.validator
+    def _is_possible(self, _: object, value: int | None) -> None:
+        if value is not None and not 0 <= value <= _MOST_PARTITIONS:
+            raise ValueError(f"partitions: must be from 0 to {_MOST_PARTITIONS}")
+
+    @classmethod
+    def of(cls, config: Config) -> "Layout":
+        """What ``config`` says."""
+        layout = config.attributes.get(_ATTRIBUTE)
+        if isinstance(layout, cls):
+            return layout
+        partitions = config.get_alembic_option("calevents_partitions")
+        return cls(
+            config.get_alembic_option("calevents_schema") or None,
+            config.get_alembic_option("calevents_table_prefix", _DEFAULT_PREFIX),
+            None if partitions is None else int(partitions),
+        )
+
+    def put_into(self, config: Config) -> None:
+        """Have :meth:`of` find this."""
+        config.attributes[_ATTRIBUTE] = self
+
+    @property
+    def version_options(self) -> dict[str, Any]:
+        """Where Alembic is to record the revision."""
+        return {
+            "version_table": f"{self.table_prefix}version",
+            "version_table_schema": self.schema,
+        }
+
+    def table(self, name: str) -> sa.TableClause:
+        """The table that calevents calls ``name``."""
+        return sa.table(f"{self.table_prefix}{name}", schema=self.schema)
+
+
+def create_table(name: str, *columns: sa.Column[Any], **options: Any) -> None:
+    """Create a table, and its partitions."""
+    layout = _layout()
+    table = layout.table(name)
+    partitions = _partitions(layout)
+    if partitions:
+        options["postgresql_partition_by"] = "HASH (company_id)"
+    op.create_table(table.name, *columns, schema=layout.schema, **options)
+    for number in range(partitions):
+        part = layout.table(f"{name}_p{number}")
+        op.execute(
+            f"CREATE TABLE {_quoted(part)} PARTITION OF {_quoted(table)}"
+            f" FOR VALUES WITH (MODULUS {partitions}, REMAINDER {number})"
+        )
+
+
+def create_index(name: str, table: str, *columns: str, **options: Any) -> None:
+    """Create an index; the name begins with the prefix too."""
+    layout = _layout()
+    op.create_index(
+        f"{layout.table_prefix}{name}",
+        layout.table(table).name,
+        list(columns),
+        schema=layout.schema,
+        **options,
+    )
+
+
+def drop_table(name: str) -> None:
+    """Drop a table with its indexes and partitions."""
+    layout = _layout()
+    op.drop_table(layout.table(name).name, schema=layout.schema)
+
+
+def _layout() -> Layout:
+    config = op.get_context().config
+    assert config is not None
+    return Layout.of(config)
+
+
+def _partitions(layout: Layout) -> int:
+    context = op.get_context()
+    if context.dialect.name != "postgresql":
+        if layout.partitions:
+            raise ValueError("partitions: only PostgreSQL has them")
+        return 0
+    if context.as_sql:
+        return layout.partitions or 0
+    # The events are created first; what comes later is partitioned alike, so that a company's rows
+    # stay together.
+    there = op.get_bind().scalar(
+        sa.text(
+            "SELECT count(inhrelid) FROM pg_class LEFT JOIN pg_inherits ON inhparent = oid"
+            " WHERE oid = to_regclass(:name) HAVING count(*) > 0"
+        ),
+        {"name": _quoted(layout.table("events"))},
+    )
+    if there is None:
+        return layout.partitions or 0
+    if layout.partitions not in {None, there}:
+        raise ValueError(f"partitions: the tables that are there have {there}")
+    return int(there)
+
+
+def _quoted(table: sa.TableClause) -> str:
+    preparer = op.get_context().dialect.identifier_preparer
+    name = preparer.quote(table.name)
+    return name if table.schema is None else f"{preparer.quote_schema(table.schema)}.{name}"
