@@ -96,7 +96,8 @@ async def _seed(server: _Server, address: str) -> None:
                     lambda done, total: bar.update(task, completed=done, total=total),
                 )
     except SeedingFailed as error:
-        _errors.print(f"The calendar could not be filled: {error}", markup=False)
+        if not server.should_exit:
+            _errors.print(f"The calendar could not be filled: {error}", markup=False)
     else:
         _out.print("The calendar is filled.")
 
