@@ -7,7 +7,7 @@ import subprocess
 import sys
 import textwrap
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -30,7 +30,7 @@ from calevents import (
     Scope,
     StorageUnavailable,
 )
-from calevents.adapters.anyio import BlockingCalendar, BlockingScope
+from calevents.adapters.anyio import BlockingCalendar, BlockingScope, _Call
 from calevents.adapters.memory import MemoryRepository
 from calevents.adapters.sqlalchemy import Database
 from calevents.audience import Viewer
@@ -85,6 +85,7 @@ def test_an_event_from_its_creation_to_its_end(calendar: BlockingCalendar) -> No
     event = company.create({**DRAFT, "countries": ["US"]})
     assert user.get(event.id) == event
     assert user.list().events == (event,)
+    assert [shown["id"] for shown in user.list_represented().events] == [event.id]
     changed = company.update(event.id, {"venue": "Cologne"}, if_match=[event.version])
     assert user.get(event.id) == changed
     assert changed.venue == "Cologne"
@@ -302,28 +303,50 @@ class Interrupted(Exception):
     """What a task engine raises in a thread that took too long."""
 
 
-def test_an_interrupted_wait_cancels_the_call() -> None:
-    cancelled = threading.Event()
-
-    async def work() -> None:
-        os.kill(os.getpid(), signal.SIGUSR1)
-        try:
-            await asyncio.Event().wait()
-        finally:
-            cancelled.set()
+@pytest.fixture
+def interrupting() -> Iterator[Callable[[], None]]:
+    """Interrupts the main thread with an exception, at once and wherever it is."""
 
     def interrupt(_signal: int, _frame: FrameType | None) -> None:
         raise Interrupted
 
     before = signal.signal(signal.SIGUSR1, interrupt)
-    try:
-        with BlockingCalendar(Opened()) as calendar:
-            with pytest.raises(Interrupted):
-                calendar.call(work)
-            assert cancelled.wait(timeout=30)
-            assert calendar.company(1).list().events == ()
-    finally:
-        signal.signal(signal.SIGUSR1, before)
+    yield lambda: os.kill(os.getpid(), signal.SIGUSR1)
+    signal.signal(signal.SIGUSR1, before)
+
+
+# Interrupted as it starts, which its thread may not know yet, or while it is waited for.
+@pytest.mark.parametrize("rounds", [0, 1, 5, 1_000])
+def test_an_interrupted_call_is_cancelled(interrupting: Callable[[], None], rounds: int) -> None:
+    cancelled = threading.Event()
+
+    async def work() -> None:
+        for _ in range(rounds):
+            await asyncio.sleep(0)
+        interrupting()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+
+    with BlockingCalendar(Opened()) as calendar:
+        with pytest.raises(Interrupted):
+            calendar.call(work)
+        assert cancelled.wait(timeout=30)
+        assert calendar.company(1).list().events == ()
+
+
+async def test_a_call_that_is_abandoned_before_it_starts_never_does() -> None:
+    begun: list[str] = []
+
+    async def work() -> None:
+        begun.append("work")
+
+    call = _Call(work)
+    call.abandon()
+    with pytest.raises(asyncio.CancelledError):
+        await call.run()
+    assert begun == []
 
 
 def run(script: str, *arguments: str) -> str:
@@ -386,7 +409,10 @@ def test_a_process_ends_though_nobody_closed_it(tmp_path: Path) -> None:
 # What it is made of
 
 
-@pytest.mark.parametrize("name", ["get", "list", "create", "create_once", "update", "delete"])
+@pytest.mark.parametrize(
+    "name",
+    ["get", "list", "list_represented", "create", "create_once", "update", "delete"],
+)
 def test_methods_are_those_of_the_scope(name: str) -> None:
     blocking, awaited = getattr(BlockingScope, name), getattr(Scope, name)
     assert signature(blocking) == signature(awaited)

@@ -5,6 +5,7 @@ calls into it. The calendar, its engine and their connections live in that loop.
 calendar is written twice: the methods here are those of :class:`~calevents.calendar.Scope`.
 """
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, contextmanager
@@ -12,7 +13,7 @@ from functools import partial, update_wrapper
 from inspect import signature
 from threading import Condition
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar, TypeVarTuple
+from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, TypeVarTuple
 
 import attrs
 from anyio import NoEventLoopError
@@ -114,12 +115,37 @@ class BlockingCalendar:
 
 
 def _wait(portal: BlockingPortal, function: Callable[[], Awaitable[_Answer]]) -> _Answer:
-    future = portal.start_task_soon(function)
+    call = _Call(function)
     try:
-        return future.result()
+        return portal.call(call.run)
     except BaseException:
-        future.cancel()  # nothing if it ended; if this thread was interrupted, roll it back
+        call.abandon()
         raise
+
+
+class _Call(Generic[_Answer]):
+    """One call into the loop, which its thread may abandon whenever it is interrupted.
+
+    Also while the portal starts it: then the portal has given no future to cancel yet.
+    """
+
+    def __init__(self, function: Callable[[], Awaitable[_Answer]]) -> None:
+        self._function = function
+        self._task: asyncio.Task[Any] | None = None
+        self._abandoned = False
+
+    async def run(self) -> _Answer:
+        """Do it, in the loop."""
+        self._task = asyncio.current_task()
+        if self._abandoned:
+            raise asyncio.CancelledError
+        return await self._function()
+
+    def abandon(self) -> None:
+        """Cancel it, from its thread, unless it has ended."""
+        self._abandoned = True
+        if self._task is not None and not self._task.done():
+            self._task.get_loop().call_soon_threadsafe(self._task.cancel)
 
 
 class _Opened:
@@ -203,6 +229,7 @@ class BlockingScope:
 
     get = _blocking(Scope.get)
     list = _blocking(Scope.list)
+    list_represented = _blocking(Scope.list_represented)
     create = _blocking(Scope.create)
     create_once = _blocking(Scope.create_once)
     update = _blocking(Scope.update)
