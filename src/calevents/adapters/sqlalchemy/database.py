@@ -196,7 +196,17 @@ class Database:
 
 
 def _engine(url: str) -> AsyncEngine:
-    options: dict[str, Any] = {}
+    # No overflow: its connections are closed after each use, and opening one costs more than the
+    # work of several reads. A statement waits for its turn instead, at most pool_timeout seconds.
+    # No reset on return: every transaction is ended where it is begun.
+    options: dict[str, Any] = {
+        "pool_size": 10,
+        "max_overflow": 0,
+        "pool_timeout": 5,
+        "pool_reset_on_return": None,
+    }
     if make_url(url).get_backend_name() == "sqlite":
         options["connect_args"] = {"timeout": 5}
+        if make_url(url).database in {None, "", ":memory:"}:
+            return create_async_engine(url)  # its one connection is the database
     return create_async_engine(url, **options)
