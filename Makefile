@@ -45,6 +45,14 @@ demo: $(VENV)/.demo $(DEMO)/node_modules/.installed  ## serve the demo host on 1
 test: dev $(DEMO)/node_modules/.installed  ## run every test
 	$(BIN)/python -m pytest
 
+# The core's tests, in an environment that has what the core needs and no adapter's library.
+CORE := .venv-core
+
+.PHONY: test-core
+test-core:  ## run the core's tests with the core's dependencies alone
+	@$(MAKE) --no-print-directory VENV=$(CORE) $(CORE)/.core
+	$(CORE)/bin/python -m pytest --config-file tests/core/pytest.toml --rootdir . --confcutdir tests/core tests/core
+
 .PHONY: lint
 lint: dev  ## check style, types and the imports' direction
 	$(BIN)/ruff check
@@ -56,6 +64,10 @@ lint: dev  ## check style, types and the imports' direction
 format: dev  ## apply what ruff can fix by itself
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+.PHONY: chaos
+chaos: dev  ## kill workers and count what is lost (DATABASE=sqlite|postgresql, ROUNDS=, POLICY=retry|skip)
+	$(BIN)/python -m chaos --database $(or $(DATABASE),sqlite) --rounds $(or $(ROUNDS),20) --policy $(or $(POLICY),retry)
 
 .PHONY: docs
 docs: dev  ## build the documentation into docs/_build/html
@@ -81,6 +93,7 @@ dev: $(VENV)/.dev  ## set up the environment alone
 lock: $(VENV)/.uv  ## resolve the newest releases and pin them, with hashes and without addresses
 	$(call lock,dev) --all-extras --group build --group test --group lint --group docs pyproject.toml
 	$(call lock,demo) --all-extras --group build --group demo --constraints requirements/dev.txt pyproject.toml
+	$(call lock,core) --group build --group test-core --constraints requirements/dev.txt pyproject.toml
 	$(call lock,bench) --extra sqlalchemy --extra starlette --extra aiosqlite --extra asyncpg \
 		--group build --group bench --constraints requirements/dev.txt pyproject.toml
 	echo uv | $(call lock,uv) -
@@ -90,7 +103,7 @@ lock: $(VENV)/.uv  ## resolve the newest releases and pin them, with hashes and 
 
 .PHONY: clean
 clean:  ## remove everything that the other commands made
-	rm -rf $(VENV) $(BENCH) $(DEMO)/node_modules docs/_build var build dist htmlcov .coverage .hypothesis \
+	rm -rf $(VENV) $(CORE) $(BENCH) $(DEMO)/node_modules docs/_build var build dist htmlcov .coverage .hypothesis \
 		.mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	find src tests examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -132,6 +145,11 @@ $(VENV)/.demo: requirements/demo.txt pyproject.toml | $(VENV)/.uv
 
 # Holds everything that the demo needs, at the same releases.
 $(VENV)/.dev: requirements/dev.txt pyproject.toml | $(VENV)/.uv
+	$(call install,--require-hashes -r $<)
+	$(call install,--no-deps --no-build-isolation --editable .)
+	@touch $@
+
+$(VENV)/.core: requirements/core.txt pyproject.toml | $(VENV)/.uv
 	$(call install,--require-hashes -r $<)
 	$(call install,--no-deps --no-build-isolation --editable .)
 	@touch $@
