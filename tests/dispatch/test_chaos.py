@@ -25,7 +25,9 @@ def test_every_promise_is_kept(
 
 def test_skipping_repeats_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     """Whatever is killed."""
-    status = main("--policy skip --rounds 2 --kills 2 --workers 2 --seed 2".split())
+    status = main(
+        ["--policy", "skip", "--rounds", "2", "--kills", "2", "--workers", "2", "--seed", "2"]
+    )
     said = capfd.readouterr().out
     assert status == 0, said
     assert " repeated  0, " in said

@@ -14,6 +14,7 @@ from calevents.event import Event
 from calevents.ledger import DeliveryState
 from calevents.notification import Delivery, Result
 from calevents.testing import RecordingNotifier
+from tests.dispatch.mortals import EndedError, Mortal, MortalLedger
 from tests.dispatch.scenes import Scene, any_scene, people
 from tests.postgres import Postgres
 
@@ -23,47 +24,8 @@ LEASE = 60.0
 MOST_POINTS = 200
 
 
-class _EndedError(RuntimeError):
-    """The process is gone: whatever it still tries fails."""
-
-
-class _Mortal:
-    """Counts the points that a worker passes, and ends it at one of them."""
-
-    def __init__(self, ends_at: int) -> None:
-        self.left = ends_at
-
-    @property
-    def ended(self) -> bool:
-        return self.left <= 0
-
-    def point(self) -> None:
-        self.left -= 1
-        if self.ended:
-            raise _EndedError
-
-
-class _MortalLedger:
-    def __init__(self, scene: Scene, mortal: _Mortal) -> None:
-        self.scene = scene
-        self.mortal = mortal
-
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self.scene.ledger, name)
-        if name == "detached":
-            return method
-
-        async def call(*arguments: Any, **options: Any) -> Any:
-            self.mortal.point()
-            answer = await method(*arguments, **options)
-            self.mortal.point()
-            return answer
-
-        return call
-
-
 class _MortalNotifier(RecordingNotifier):
-    def __init__(self, sink: RecordingNotifier, mortal: _Mortal) -> None:
+    def __init__(self, sink: RecordingNotifier, mortal: Mortal) -> None:
         super().__init__(claim_size=CLAIM)
         self.sink = sink
         self.mortal = mortal
@@ -93,14 +55,14 @@ async def test_a_crash_at_every_point(scene: Scene, on_uncertain: str) -> None:
     options: dict[str, Any] = {"on_uncertain": on_uncertain, "lease": LEASE, "page_size": 4}
     for ends_at in range(1, MOST_POINTS):
         event = await scene.event(id=ends_at)
-        mortal = _Mortal(ends_at)
+        mortal = Mortal(ends_at)
         first = scene.dispatcher(
-            ledger=_MortalLedger(scene, mortal),
+            ledger=MortalLedger(scene, mortal),
             notifier=_MortalNotifier(scene.notifier, mortal),
             **options,
         )
         scene.notifier.calls.clear()
-        with suppress(_EndedError):
+        with suppress(EndedError):
             await first.run_once()
         scene.clock.advance(timedelta(seconds=LEASE))
         await scene.dispatcher(**options).run_once()
