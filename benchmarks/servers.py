@@ -6,13 +6,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Self
 
 import psutil
 
-__all__ = ["Process", "Server", "asgi_server", "wsgi_server"]
+__all__ = ["Process", "Server", "asgi_server", "free_port", "wsgi_server"]
 
 _ROOT = Path(__file__).parents[1]
 _TIMEOUT = 60.0
@@ -21,13 +21,15 @@ _TIMEOUT = 60.0
 class Process:
     """A process and its children. As a context manager it ends with the block."""
 
-    def __init__(self, *command: str, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, *command: str, environment: Mapping[str, str] | None = None, talks: bool = False
+    ) -> None:
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close
         self._process = subprocess.Popen(
             command,
             cwd=_ROOT,
             env={**os.environ, "PYTHONPATH": str(_ROOT), **(environment or {})},
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE if talks else subprocess.DEVNULL,
             stdout=self._log,
             stderr=subprocess.STDOUT,
             start_new_session=True,  # an interrupt at the terminal is for the harness
@@ -37,8 +39,9 @@ class Process:
     @property
     def log(self) -> str:
         """What it has written."""
-        self._log.seek(0)
-        return self._log.read().decode(errors="replace")
+        # Not by seeking: the process shares the file's position.
+        size = os.fstat(self._log.fileno()).st_size
+        return os.pread(self._log.fileno(), size, 0).decode(errors="replace")
 
     @property
     def running(self) -> bool:
@@ -49,6 +52,25 @@ class Process:
         """Wait for its end, which must be a good one."""
         if self._process.wait(seconds):
             raise RuntimeError(f"a process failed:\n{self.log[-4000:]}")
+
+    def say(self, line: str) -> None:
+        """Give it a line to read; only for one that ``talks``."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{line}\n".encode())
+        self._process.stdin.flush()
+
+    def wait_for(self, path: Path, seconds: float) -> None:
+        """Wait until it has written a file."""
+        self._wait_until(path.exists, f"write {path.name}", seconds)
+
+    def _wait_until(self, done: Callable[[], bool], what: str, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while not done():
+            if not self.running and not done():
+                raise RuntimeError(f"a process ended:\n{self.log[-4000:]}")
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"a process doesn't {what}:\n{self.log[-4000:]}")
+            time.sleep(0.02)
 
     def cpu_seconds(self) -> float:
         """Processor time that it and its children have used."""
@@ -109,7 +131,7 @@ class Server(Process):
 
 def asgi_server(application: str, **environment: str) -> Server:
     """Serve an application of ``benchmarks.apps`` with uvicorn: one worker, its fast parts."""
-    port = _free_port()
+    port = free_port()
     return Server(
         port,
         *(sys.executable, "-m", "uvicorn", f"benchmarks.apps.{application}:app"),
@@ -121,7 +143,7 @@ def asgi_server(application: str, **environment: str) -> Server:
 
 def wsgi_server(application: str, *, threads: int, **environment: str) -> Server:
     """Serve a WSGI application with gunicorn: one worker process, with threads."""
-    port = _free_port()
+    port = free_port()
     return Server(
         port,
         *(sys.executable, "-m", "gunicorn", f"benchmarks.apps.{application}:app"),
@@ -131,7 +153,8 @@ def wsgi_server(application: str, *, threads: int, **environment: str) -> Server
     )
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of 127.0.0.1 that nothing listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

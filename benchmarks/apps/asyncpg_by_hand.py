@@ -11,6 +11,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from benchmarks.apps.asyncpg_writes import PATH as COMPANY_PATH
+from benchmarks.apps.asyncpg_writes import create_event, patch_event
 from benchmarks.apps.by_hand import (
     COLUMNS,
     PATH,
@@ -75,4 +77,11 @@ async def lifespan(application: Starlette) -> AsyncIterator[None]:
         yield
 
 
-app = Starlette(routes=[Route(PATH, list_events)], lifespan=lifespan)
+app = Starlette(
+    routes=[
+        Route(PATH, list_events),
+        Route(COMPANY_PATH, create_event, methods=["POST"]),
+        Route(COMPANY_PATH + "/{number:int}", patch_event, methods=["PATCH"]),
+    ],
+    lifespan=lifespan,
+)

@@ -1,7 +1,7 @@
 """The cases, by name, in the order in which they run."""
 
 from benchmarks.bench import Case
-from benchmarks.cases import due, growth, inprocess, reading
+from benchmarks.cases import due, fanout, growth, inprocess, reading, writing
 
 __all__ = ["CASES"]
 
@@ -10,8 +10,11 @@ CASES: dict[str, Case] = {
     for case in (
         reading.LIST,
         reading.SQLITE,
+        writing.WRITE,
         growth.GROWTH,
         due.DUE,
+        fanout.FANOUT,
+        fanout.WORKERS,
         inprocess.IMPORT,
         inprocess.STATUS,
         inprocess.TIME_ZONE,
