@@ -11,8 +11,13 @@ from sqlalchemy import StaticPool, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from calevents.adapters.sqlalchemy.errors import ConnectionLost, translated
-from calevents.adapters.sqlalchemy.reading import PreparedRead
+from calevents.adapters.sqlalchemy.errors import (
+    ConnectionLost,
+    driver_errors,
+    translated,
+    translation_of,
+)
+from calevents.adapters.sqlalchemy.prepared import Prepared, driver_of
 from calevents.adapters.sqlalchemy.tables import DEFAULT_PREFIX, Tables
 
 if TYPE_CHECKING:
@@ -53,6 +58,7 @@ class Database:
         # Versions guard against lost updates, not the isolation level: a host's engine that
         # defaults to SERIALIZABLE would only add failures to retry.
         self._transactional = self.engine.execution_options(isolation_level="READ COMMITTED")
+        self._is_asyncpg = self.engine.dialect.driver == "asyncpg"
         # SQLite has one writer. Tasks of this process queue fairly here instead of polling for its
         # lock; in a shared in-memory database readers queue too, for there is but one connection.
         self._writer = asyncio.Lock() if self.dialect == "sqlite" else None
@@ -131,7 +137,7 @@ class Database:
                     await stack.enter_async_context(self._reader)
                 yield await stack.enter_async_context(self._autocommit.connect())
 
-    async def read(self, read: PreparedRead, values: Mapping[str, Any]) -> Sequence[Any]:
+    async def read(self, read: Prepared, values: Mapping[str, Any]) -> Sequence[Any]:
         """The rows of one prepared statement, its own transaction.
 
         A connection that was lost while it lay in the pool, because the database was restarted
@@ -144,7 +150,7 @@ class Database:
                 return await self._read(read, values)
 
     async def _read(
-        self, read: PreparedRead, values: Mapping[str, Any], *, again: bool = True
+        self, read: Prepared, values: Mapping[str, Any], *, again: bool = True
     ) -> Sequence[Any]:
         engine = self.engine if read.is_direct else self._autocommit
         async with engine.connect() as connection:
@@ -180,7 +186,8 @@ class Database:
         """
         with translated():
             if self._writer is None:
-                async with self._transactional.begin() as connection:
+                begun = self._driver_begun if self._is_asyncpg else self._transactional.begin
+                async with begun() as connection:
                     yield connection
                 return
             async with self._writer, self._autocommit.connect() as connection:
@@ -193,6 +200,22 @@ class Database:
                     with suppress(DBAPIError):
                         await connection.exec_driver_sql("ROLLBACK")
                     raise
+
+    @asynccontextmanager
+    async def _driver_begun(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that asyncpg begins and ends: prepared statements pass SQLAlchemy by."""
+        async with self._autocommit.connect() as connection:
+            driver = driver_of(connection)
+            try:
+                async with driver.transaction(isolation="read_committed"):
+                    yield connection
+            except BaseException as error:
+                # Lost, or cancelled so that even the rollback didn't get through.
+                if driver.is_closed() or driver.is_in_transaction():
+                    await connection.invalidate()
+                if isinstance(error, driver_errors("asyncpg")):
+                    raise translation_of(error) from error
+                raise
 
 
 def _engine(url: str) -> AsyncEngine:

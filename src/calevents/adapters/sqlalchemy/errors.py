@@ -1,5 +1,6 @@
 """What drivers raise, said in calevents' own errors at the adapter's edge."""
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -7,7 +8,7 @@ from sqlalchemy import exc
 
 from calevents.exceptions import StorageError, StorageUnavailable
 
-__all__ = ["ConnectionLost", "translated", "translation_of"]
+__all__ = ["ConnectionLost", "driver_errors", "translated", "translation_of"]
 
 # SQLSTATE classes and codes that say "not now": https://www.postgresql.org/docs/18/errcodes-appendix.html
 _UNAVAILABLE_CLASSES = frozenset({"08", "53", "57", "58"})
@@ -38,6 +39,15 @@ def translated() -> Iterator[None]:
             raise
         # asyncpg raises what the socket raises when it can't connect.
         raise StorageUnavailable("the database can't be reached") from error
+
+
+def driver_errors(name: str) -> tuple[type[Exception], ...]:
+    """What a driver that is used directly raises."""
+    if name == "asyncpg":
+        import asyncpg
+
+        return (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+    return (sqlite3.Error,) if name == "aiosqlite" else ()
 
 
 def translation_of(error: Exception) -> StorageError:

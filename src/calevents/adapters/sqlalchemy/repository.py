@@ -1,6 +1,7 @@
 """Events in the database."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,8 @@ from attrs import evolve
 from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from calevents.adapters.sqlalchemy.arming import arm
+from calevents.adapters.sqlalchemy.arming import Arming
+from calevents.adapters.sqlalchemy.prepared import Prepared
 from calevents.adapters.sqlalchemy.queries import (
     ListShape,
     get_statement,
@@ -17,7 +19,6 @@ from calevents.adapters.sqlalchemy.queries import (
     list_statement,
     list_values,
 )
-from calevents.adapters.sqlalchemy.reading import PreparedRead
 from calevents.adapters.sqlalchemy.rows import (
     COLUMNS,
     SHOWN,
@@ -25,9 +26,8 @@ from calevents.adapters.sqlalchemy.rows import (
     event_to_json,
     from_row,
     represent_row,
-    to_row,
 )
-from calevents.adapters.sqlalchemy.writing import Writes, audience_rows, key_values
+from calevents.adapters.sqlalchemy.writing import Writes
 from calevents.audience import Viewer, audiences_of_event, audiences_of_viewer
 from calevents.event import Event
 from calevents.exceptions import ConcurrentWrite, IdempotencyKeyInFlight, IdempotencyKeyReused
@@ -50,9 +50,11 @@ class SQLAlchemyRepository:
     def __init__(self, database: "Database") -> None:
         self.database = database
         self._tables = database.tables
-        self._gets: dict[int, PreparedRead] = {}
-        self._lists: dict[ListShape, PreparedRead] = {}
-        self._writes = Writes(database.tables, database.dialect)
+        self._gets: dict[int, Prepared] = {}
+        self._lists: dict[ListShape, Prepared] = {}
+        dialect = database.engine.dialect
+        self._writes = Writes(database.tables, dialect)
+        self._arming = Arming(database.tables, dialect)
 
     async def get(self, viewer: Viewer, event_id: int) -> Event | None:
         """See :meth:`calevents.ports.EventRepository.get`."""
@@ -82,61 +84,64 @@ class SQLAlchemyRepository:
             read = self._lists[shape] = self._prepared(list_statement(self._tables, shape))
         return await self.database.read(read, list_values(viewer, query, now))
 
-    def _prepared(self, statement: Select[Any]) -> PreparedRead:
-        return PreparedRead(statement, self.database.engine.dialect)
+    def _prepared(self, statement: Select[Any]) -> Prepared:
+        return Prepared(statement, self.database.engine.dialect)
 
     async def create(
         self, viewer: Viewer, event: Event, idempotency_key: IdempotencyKey | None = None
     ) -> Event:
         """See :meth:`calevents.ports.EventRepository.create`."""
+        writes, values = self._writes, self._writes.values(event)
+        if writes.create is not None and idempotency_key is None:
+            async with self.database.statement() as connection:
+                _require_id(await writes.create.rows(connection, values))
+            return event
         async with self.database.transaction() as connection:
             if idempotency_key is not None:
                 first = await self._first_answer(connection, viewer, idempotency_key)
                 if first is not None:
                     return first
-            inserted = await connection.execute(self._writes.insert_event, to_row(event))
-            if inserted.rowcount == 0:
-                raise ConcurrentWrite("the id is taken")
-            await connection.execute(self._writes.insert_audiences, audience_rows(event))
-            await arm(connection, self._tables, None, event)
+            _require_id(await writes.insert_event.rows(connection, values))
+            await writes.insert_audiences.rows(connection, values)
+            await self._arming.arm(connection, None, event)
             if idempotency_key is not None:
                 await self._remember(connection, viewer, idempotency_key, event)
         return event
 
     async def replace(self, before: Event, after: Event) -> Event | None:
         """See :meth:`calevents.ports.EventRepository.replace`."""
-        moved = _placement(before) != _placement(after)
-        values = to_row(after) | key_values(before)
-        try:
-            async with (
-                self.database.transaction() if moved else self.database.statement()
-            ) as connection:
-                if moved:
-                    await arm(connection, self._tables, before, after)
-                stamps = (await connection.execute(self._writes.replace_event, values)).all()
-                _require(stamps)
-                if moved:
-                    await connection.execute(
-                        self._writes.delete_audience, audience_rows(before, key=True)
-                    )
-                    await connection.execute(self._writes.insert_audiences, audience_rows(after))
-        except _Stale:
-            return None
-        return evolve(after, notification_sent_at=stamps[0][0])
+        writes, key, values = self._writes, self._writes.key(before), self._writes.values(after)
+        if _placement(before) == _placement(after):
+            async with self.database.statement() as connection:
+                stamps = await writes.replace_event.rows(connection, {**values, **key})
+        else:
+            async with self._unless_stale() as connection:
+                await self._arming.arm(connection, before, after)
+                stamps = await writes.replace_event.rows(connection, {**values, **key})
+                if not stamps:
+                    raise _StaleError
+                await writes.delete_audiences.rows(connection, key)
+                await writes.insert_audiences.rows(connection, values)
+        return evolve(after, notification_sent_at=stamps[0][0]) if stamps else None
 
     async def delete(self, event: Event) -> bool:
         """See :meth:`calevents.ports.EventRepository.delete`."""
-        try:
+        writes, key = self._writes, self._writes.key(event)
+        deleted: Sequence[object] = ()
+        async with self._unless_stale() as connection:
+            await self._arming.arm(connection, event, None)
+            deleted = await writes.delete_event.rows(connection, key)
+            if not deleted:
+                raise _StaleError
+            await writes.delete_audiences.rows(connection, key)
+        return bool(deleted)
+
+    @asynccontextmanager
+    async def _unless_stale(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction that ``_StaleError`` rolls back and ends."""
+        with suppress(_StaleError):
             async with self.database.transaction() as connection:
-                await arm(connection, self._tables, event, None)
-                deleted = await connection.execute(self._writes.delete_event, key_values(event))
-                _require(deleted.rowcount)
-                await connection.execute(
-                    self._writes.delete_audience, audience_rows(event, key=True)
-                )
-        except _Stale:
-            return False
-        return True
+                yield connection
 
     async def _first_answer(
         self, connection: AsyncConnection, viewer: Viewer, key: IdempotencyKey
@@ -176,13 +181,13 @@ class SQLAlchemyRepository:
         await connection.execute(self._writes.remember_key, row)
 
 
-class _Stale(Exception):
-    """Rolls a write back that met another version."""
+class _StaleError(Exception):
+    """A write met another version than it was made for."""
 
 
-def _require(found: object) -> None:
-    if not found:
-        raise _Stale
+def _require_id(rows: Sequence[object]) -> None:
+    if not rows:
+        raise ConcurrentWrite("the id is taken")
 
 
 def _placement(event: Event) -> tuple[object, ...]:
