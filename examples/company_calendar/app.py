@@ -41,13 +41,12 @@ _CONTENT_SECURITY_POLICY = (
 )
 
 
-def create_host(database: Database, *, port: int) -> Starlette:
+def create_host(database: Database, inbox: Inbox, *, port: int) -> Starlette:
     """The application, over ``database``, which stays the caller's to close.
 
     ``port`` is the one that it is served on: pushes come back to it.
     """
     calendar = Calendar(database.repository)
-    inbox = Inbox()
     routes: list[BaseRoute] = [
         Route("/", _page),
         Route("/viewers", _viewers),

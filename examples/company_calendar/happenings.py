@@ -23,7 +23,8 @@ def _at(now: datetime, minutes: int) -> str:
     return (now + timedelta(minutes=minutes)).isoformat()
 
 
-def _tomorrow(now: datetime, time: str, days: int = 1) -> str:
+def _on(now: datetime, days: int, time: str) -> str:
+    """A wall time, so many days from today."""
     return f"{(now + timedelta(days=days)).date().isoformat()}T{time}"
 
 
@@ -42,7 +43,7 @@ def _of_northwind(now: datetime, images: str) -> list[EventDraft]:
             images=[{"full": f"{images}/launch.svg"}, {"full": f"{images}/stage.svg"}],
         ),
         EventDraft(
-            title="Product training: the basics",
+            title="Product training",
             description="For everybody who is new. Recorded for those who can't come.",
             venue="Online",
             color="#0F8B8D",
@@ -67,18 +68,38 @@ def _of_northwind(now: datetime, images: str) -> list[EventDraft]:
             description="The year in numbers, and what comes next. For everyone, everywhere.",
             venue="Main stage and live stream",
             color="#2F5FD0",
-            start=_tomorrow(now, "10:00:00"),
-            end=_tomorrow(now, "11:30:00"),
+            start=_on(now, 1, "10:00:00"),
+            end=_on(now, 1, "11:30:00"),
             time_zone="America/New_York",
             images=[{"full": f"{images}/stage.svg"}],
+        ),
+        EventDraft(
+            title="Onboarding days",
+            description="New colleagues meet the teams. Say hello!",
+            venue="New York, floor 4",
+            color="#1B7F4D",
+            start=_on(now, 7, "09:00:00"),
+            end=_on(now, 9, "17:00:00"),
+            time_zone="America/New_York",
+            images=[{"full": f"{images}/talk.svg"}],
+        ),
+        EventDraft(
+            title="Autumn promotion",
+            description="Every order counts twice towards the yearly bonus.",
+            venue="All shops",
+            color="#D4641A",
+            start=_on(now, -8, "09:00:00"),
+            end=_on(now, -5, "18:00:00"),
+            time_zone="America/New_York",
+            images=[{"full": f"{images}/launch.svg"}],
         ),
         EventDraft(
             title="Ada: career talk",
             description="One hour for your plans.",
             venue="Room 4.02",
             color="#C2333F",
-            start=_tomorrow(now, "15:00:00", days=2),
-            end=_tomorrow(now, "16:00:00", days=2),
+            start=_on(now, 2, "15:00:00"),
+            end=_on(now, 2, "16:00:00"),
             time_zone="America/New_York",
             user_id=1,
             images=[{"full": f"{images}/talk.svg"}],
@@ -102,8 +123,8 @@ def _of_contoso(now: datetime, images: str) -> list[EventDraft]:
             title="Partner day",
             venue="Chicago, atrium",
             color="#D4641A",
-            start=_tomorrow(now, "09:00:00"),
-            end=_tomorrow(now, "17:00:00"),
+            start=_on(now, 1, "09:00:00"),
+            end=_on(now, 1, "17:00:00"),
             time_zone="America/Chicago",
             images=[{"full": f"{images}/stage.svg"}],
         ),

@@ -5,17 +5,21 @@ import errno
 import os
 import signal
 import socket
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 
 import httpx2
 import uvicorn
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import create_async_engine
 from starlette.applications import Starlette
 
 from calevents import CalendarError
 from calevents.adapters.sqlalchemy import Database
 from examples.company_calendar.app import FRONT_END, create_host
+from examples.company_calendar.inbox import Inbox
 from examples.company_calendar.members import ADMINISTRATORS, USERS
 from examples.company_calendar.seed import SeedingFailed, seed
 from examples.company_calendar.settings import HOST, BadSetting, Settings
@@ -44,13 +48,20 @@ def main() -> int:
 
 async def _serve(settings: Settings, listener: socket.socket) -> int:
     address = f"http://{HOST}:{listener.getsockname()[1]}"
-    async with Database(settings.database_url.render_as_string(hide_password=False)) as database:
+    async with AsyncExitStack() as stack:
+        # The host's own tables and the calendar's may be anywhere; here they share a database.
+        engine = create_async_engine(settings.database_url)
+        stack.push_async_callback(engine.dispose)
+        url = settings.database_url.render_as_string(hide_password=False)
+        database = await stack.enter_async_context(Database(url))
+        inbox = Inbox(engine)
         try:
             await database.create_tables()
-        except CalendarError as error:
+            await inbox.create_table()
+        except (CalendarError, SQLAlchemyError) as error:
             shown = settings.database_url.render_as_string(hide_password=True)
             return _fail(f"DATABASE_URL={shown} can't be used: {error.__cause__ or error}")
-        server = _Server(create_host(database, port=listener.getsockname()[1]))
+        server = _Server(create_host(database, inbox, port=listener.getsockname()[1]))
         _introduce(address, settings)
         seeding = asyncio.create_task(_seed(server, address)) if settings.seed else None
         try:

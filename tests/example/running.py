@@ -76,6 +76,7 @@ class Demo:
         try:
             for line in self.process.stdout:
                 self.output += line
+                assert "could not be filled" not in line, line
                 found = re.search(pattern, line)
                 if found is not None:
                     return found

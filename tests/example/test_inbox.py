@@ -32,7 +32,7 @@ async def test_a_push_that_comes_twice_is_shown_once(client: httpx2.AsyncClient)
     assert [push["title"] for push in await shown(client)] == ["b", "a"]
 
 
-async def test_only_the_last_pushes_are_kept(client: httpx2.AsyncClient) -> None:
+async def test_only_the_last_pushes_are_shown(client: httpx2.AsyncClient) -> None:
     for number in range(105):
         await client.post("/inbox/demo-inbox-1", json={**PUSH, "title": str(number)})
     assert [push["title"] for push in await shown(client)] == [str(n) for n in range(104, 4, -1)]

@@ -156,6 +156,17 @@ def test_a_fresh_start_fills_it_and_pushes(tmp_path: Path) -> None:
         assert {event["id"] for event in demo.events(NORTHWIND)} == {
             event["id"] for event in events
         }
+        assert launch["title"] in demo.pushes(1)
+
+
+def test_it_runs_on_postgresql(postgres_url: str) -> None:
+    url = postgres_url.replace("postgresql+asyncpg://", "postgresql://")
+    with Demo(url, seed=False) as demo:
+        start = datetime.now(UTC) + timedelta(minutes=30)
+        end = start + timedelta(hours=1)
+        demo.create(NORTHWIND, title="Soon", start=start.isoformat(), end=end.isoformat())
+        wait_for(lambda: demo.pushes(2))
+        assert demo.pushes(9) == []
 
 
 def test_the_front_end_comes_from_its_lock() -> None:

@@ -75,7 +75,7 @@ def test_every_status_is_there_at_once(minute: int) -> None:
     assert timedelta(minutes=30) < left < timedelta(hours=1)
     assert "US" in (launch["countries"] or ())
     assert "DE" not in (launch["countries"] or ())
-    training = drafts["Product training: the basics"]
+    training = drafts["Product training"]
     assert datetime.fromisoformat(str(training["start"])) < now
     assert datetime.fromisoformat(str(training["end"])) > now + timedelta(hours=1)
     assert datetime.fromisoformat(str(drafts["Leadership breakfast"]["end"])) < now

@@ -25,7 +25,8 @@ export function drawAgenda(list, events, times, open) {
       image ? picture(image.mini, "", "thumb") : element("span", { className: "thumb thumb-empty", ariaHidden: "true" }, event.countries[0] ?? ""),
       element("span", { className: "agenda-text" },
         element("span", { className: "agenda-title" }, event.title),
-        element("span", { className: "agenda-when" }, [times.brief(event), event.venue].filter(Boolean).join(" · ")),
+        element("span", { className: "agenda-when" }, times.brief(event)),
+        event.venue ? element("span", { className: "agenda-when" }, event.venue) : null,
         badge(event.status),
       ),
     );

@@ -38,6 +38,7 @@ export class MonthCalendar {
       eventDisplay: "block",
       eventOrder: "rank,start,title",
       eventClass: (info) => `event ${info.view.type === "dayGridMonth" ? "event-month" : ""}`,
+      eventInnerClass: "event-inner",
       eventContent: (info) => ({ domNodes: [chip(info, countries)] }),
       eventClick: (info) => this.open(info.event.extendedProps.source),
       events: (range, succeed, fail) => {
