@@ -8,14 +8,15 @@ import asyncio
 import json
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import attrs
-from sqlalchemy import Table, create_engine, insert
-from sqlalchemy.dialects import postgresql
+from sqlalchemy import Connection, Table, create_engine
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.schema import AddConstraint, CreateIndex, DropConstraint, DropIndex
 
 from calevents import Calendar, Event, Image, Member
@@ -264,16 +265,17 @@ def load_sqlite(path: Path, count: int, progress: Progress) -> None:
     engine = create_engine(f"sqlite:///{path}")
     with engine.connect() as connection:
         # Nothing of the half-made file is ever kept, so nothing needs to be safe yet.
-        for pragma in ("journal_mode = OFF", "synchronous = OFF", "cache_size = -1000000"):
+        for pragma in ("journal_mode = OFF", "synchronous = OFF", "cache_size = -2000000"):
             connection.exec_driver_sql(f"PRAGMA {pragma}")
         tables.metadata.create_all(connection)
         indexes = [*tables.events.indexes, *tables.audiences.indexes]
         for index in indexes:
             connection.execute(DropIndex(index))
+        fill = {table: _Filler(table) for table in (tables.events, tables.audiences)}
         rows = events(count, now)
         while batch := list(islice(rows, _BATCH)):
-            connection.execute(insert(tables.events), [row for row, _ in batch])
-            connection.execute(insert(tables.audiences), _audience_rows(batch))
+            fill[tables.events](connection, [row for row, _ in batch])
+            fill[tables.audiences](connection, _audience_rows(batch))
             progress(len(batch))
         for index in indexes:
             connection.execute(CreateIndex(index))
@@ -283,3 +285,47 @@ def load_sqlite(path: Path, count: int, progress: Progress) -> None:
         connection.exec_driver_sql("PRAGMA journal_mode = WAL")
         connection.commit()
     engine.dispose()
+
+
+class _Filler:
+    """Inserts many rows into a table of SQLite: SQLAlchemy's own way takes twice as long."""
+
+    def __init__(self, table: Table) -> None:
+        dialect = sqlite.dialect()
+        names = [column.name for column in table.columns]
+        marks = ", ".join("?" * len(names))
+        self._statement = f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({marks})"
+        self._columns = [
+            (name, processor and _remembering(processor))
+            for name, processor in (
+                (column.name, column.type.dialect_impl(dialect).bind_processor(dialect))
+                for column in table.columns
+            )
+        ]
+
+    def __call__(self, connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
+        columns = self._columns
+        values = [
+            tuple(
+                row.get(name) if processor is None else processor(row.get(name))
+                for name, processor in columns
+            )
+            for row in rows
+        ]
+        connection.exec_driver_sql(self._statement, values)
+
+
+def _remembering(process: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """The same function for values that come again and again."""
+    remembered = lru_cache(10_000)(process)
+    documents: dict[int, Any] = {}
+
+    def processed(value: Any) -> Any:
+        if not isinstance(value, list):
+            return remembered(value)
+        # A list of one of the few kinds, which live as long as the loading.
+        if id(value) not in documents:
+            documents[id(value)] = process(value)
+        return documents[id(value)]
+
+    return processed
