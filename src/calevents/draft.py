@@ -180,14 +180,15 @@ class _Composition:
         )
 
     def changed(self, base: Event, fields: dict[str, Any]) -> Event:
-        event = attrs.evolve(base, **fields)
-        if event == base:
+        if all(getattr(base, name) == value for name, value in fields.items()):
             return base
+        moved = fields["start"] != base.start
         return attrs.evolve(
-            event,
+            base,
+            **fields,
             version=base.version + 1,
             updated_at=self.now,
-            notification_sent_at=base.notification_sent_at if event.start == base.start else None,
+            notification_sent_at=None if moved else base.notification_sent_at,
         )
 
     def fault(self, pointer: str, code: str, detail: str) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext, suppress
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -144,38 +144,32 @@ class Database:
         say, is no reason to fail: the read is run once more, on a new one.
         """
         with translated():
-            if self._reader is None:
-                return await self._read(read, values)
-            async with self._reader:
-                return await self._read(read, values)
+            async with self._reader or nullcontext():
+                try:
+                    return await self._run(read, values)
+                except ConnectionLost:
+                    return await self._run(read, values)
 
-    async def _read(
-        self, read: Prepared, values: Mapping[str, Any], *, again: bool = True
-    ) -> Sequence[Any]:
-        engine = self.engine if read.is_direct else self._autocommit
+    async def write(self, write: Prepared, values: Mapping[str, Any]) -> Sequence[Any]:
+        """The rows that one prepared statement returns, its own transaction."""
+        with translated():
+            async with self._writer or nullcontext():
+                return await self._run(write, values)
+
+    async def _run(self, statement: Prepared, values: Mapping[str, Any]) -> Sequence[Any]:
+        engine = self.engine if statement.is_direct else self._autocommit
         async with engine.connect() as connection:
             try:
-                return await read.rows(connection, values)
+                return await statement.rows(connection, values)
             except ConnectionLost:
-                if not again:
-                    raise
-                # SQLAlchemy notices too, and empties its pool of the other lost ones.
+                # Let SQLAlchemy notice too, and empty its pool of the other lost ones.
                 with suppress(DBAPIError):
                     await connection.exec_driver_sql("SELECT 1")
+                raise
             except asyncio.CancelledError:
                 if self._writer is None:  # the answer may still be on its way
                     await connection.invalidate()
                 raise
-        return await self._read(read, values, again=False)
-
-    @asynccontextmanager
-    async def statement(self) -> AsyncIterator[AsyncConnection]:
-        """A connection for one statement that writes, its own transaction."""
-        with translated():
-            async with AsyncExitStack() as stack:
-                if self._writer is not None:
-                    await stack.enter_async_context(self._writer)
-                yield await stack.enter_async_context(self._autocommit.connect())
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:

@@ -93,8 +93,7 @@ class SQLAlchemyRepository:
         """See :meth:`calevents.ports.EventRepository.create`."""
         writes, values = self._writes, self._writes.values(event)
         if writes.create is not None and idempotency_key is None:
-            async with self.database.statement() as connection:
-                _require_id(await writes.create.rows(connection, values))
+            _require_id(await self.database.write(writes.create, values))
             return event
         async with self.database.transaction() as connection:
             if idempotency_key is not None:
@@ -112,8 +111,7 @@ class SQLAlchemyRepository:
         """See :meth:`calevents.ports.EventRepository.replace`."""
         writes, key, values = self._writes, self._writes.key(before), self._writes.values(after)
         if _placement(before) == _placement(after):
-            async with self.database.statement() as connection:
-                stamps = await writes.replace_event.rows(connection, {**values, **key})
+            stamps = await self.database.write(writes.replace_event, {**values, **key})
         else:
             async with self._unless_stale() as connection:
                 await self._arming.arm(connection, before, after)
@@ -122,7 +120,11 @@ class SQLAlchemyRepository:
                     raise _StaleError
                 await writes.delete_audiences.rows(connection, key)
                 await writes.insert_audiences.rows(connection, values)
-        return evolve(after, notification_sent_at=stamps[0][0]) if stamps else None
+        if not stamps:
+            return None
+        stamp = stamps[0][0]
+        same = stamp == after.notification_sent_at
+        return after if same else evolve(after, notification_sent_at=stamp)
 
     async def delete(self, event: Event) -> bool:
         """See :meth:`calevents.ports.EventRepository.delete`."""
