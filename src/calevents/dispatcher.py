@@ -36,6 +36,8 @@ _logger = logging.getLogger("calevents.dispatcher")
 
 _SCAN_LIMIT = 500
 _RESOLVERS = 4
+_SHARING = 0.1
+"""Seconds between two looks for what is due while another worker looks for recipients."""
 _LONGEST_DELAY = 86_400.0
 _LONGEST_DETAIL = 500
 _SENT = Settlement(DeliveryState.SENT)
@@ -185,6 +187,7 @@ class Dispatcher:
         self._keeper = LeaseKeeper(ledger, lease)
         self._task: asyncio.Task[None] | None = None
         self._progress = 0
+        self._shared = False
         self._begin()
 
     def _begin(self) -> None:
@@ -254,8 +257,10 @@ class Dispatcher:
                     self._tell(DispatchKind.UNAVAILABLE, None, detail=str(error))
                 except Exception as error:  # noqa: BLE001 - the next look may fare better
                     self._fail(None, error)
+                # What another worker is filling the ledger with is shared as it comes.
+                pause = min(self._poll_interval, _SHARING) if self._shared else self._poll_interval
                 # Workers that were started together drift apart.
-                pause = self._poll_interval * random.uniform(0.8, 1.2)  # noqa: S311 - no secret
+                pause *= random.uniform(0.8, 1.2)  # noqa: S311 - no secret
                 with suppress(TimeoutError):
                     async with asyncio.timeout(pause):
                         await self._woken.wait()
@@ -316,7 +321,7 @@ class Dispatcher:
 
     async def _scan(self) -> bool:
         """Look for due notifications; say whether there is something to do."""
-        found = False
+        found = self._shared = False
         while await self._ledger.expire_missed(limit=_SCAN_LIMIT):
             self._progress += 1
         after = None
@@ -328,6 +333,7 @@ class Dispatcher:
                 if due.claimable or due.sweepable:
                     self._to_send.put(due.key)
                 found = found or due.resolvable or due.claimable or due.sweepable
+                self._shared = self._shared or due.resolving
             after = page[-1]
             if len(page) < _SCAN_LIMIT:
                 break

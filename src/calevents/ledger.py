@@ -104,6 +104,8 @@ class Due:
     """Deliveries wait to be sent."""
     sweepable: bool
     """What is left is to be expired, cancelled, or stamped."""
+    resolving: bool
+    """Somebody is looking for recipients right now; there will soon be more to claim."""
 
 
 @attrs.frozen

@@ -180,8 +180,8 @@ class NotificationLedger(LeaseRenewal, Protocol):
         """At most ``limit`` notifications with something to do now, oldest first, behind ``after``.
 
         Due is what starts within :data:`~calevents.event.NOTICE` and hasn't started, and whatever
-        was begun and isn't closed. What waits for a later attempt or for another worker is listed
-        with all three flags off. The cost follows what is listed, not what is stored.
+        was begun and isn't closed. What waits for a later attempt is listed with all flags off.
+        The cost follows what is listed, not what is stored.
         """
 
     async def expire_missed(self, *, limit: int) -> int:

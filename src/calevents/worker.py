@@ -1,6 +1,7 @@
 """A dispatcher as a process of its own."""
 
 import asyncio
+import logging
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -12,6 +13,8 @@ from typing import Any
 from calevents.dispatcher import Dispatcher
 
 __all__ = ["SpecificationError", "load", "work"]
+
+_logger = logging.getLogger("calevents.dispatcher")
 
 
 class SpecificationError(ValueError):
@@ -63,6 +66,7 @@ async def work(specified: Any) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopped)
         async with dispatcher:
+            _logger.debug("working as %s", dispatcher.worker)
             await stop.wait()
 
 

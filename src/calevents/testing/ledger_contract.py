@@ -269,9 +269,11 @@ class NotificationLedgerContract:
         assert first.after == 2
         scene.clock.advance(_AFTER_LEASE - _TICK)
         assert await scene.begin(key) is None
-        assert not (await scene.ledger.due(limit=1))[0].resolvable
+        (listed,) = await scene.ledger.due(limit=2)
+        assert (listed.resolvable, listed.resolving) == (False, True)
         scene.clock.advance(_TICK)
-        assert (await scene.ledger.due(limit=1))[0].resolvable
+        (listed,) = await scene.ledger.due(limit=2)
+        assert (listed.resolvable, listed.resolving) == (True, False)
         second = await scene.begin(key)
         assert second is not None
         assert second.after == 2

@@ -141,6 +141,7 @@ class MemoryLedger:
                     sweepable=passed
                     or found.state is NotificationState.CANCELLING
                     or (found.state is NotificationState.SENDING and not found.batches),
+                    resolving=found.state is NotificationState.RESOLVING and not free,
                 )
             )
         listed.sort(key=_order)

@@ -568,4 +568,5 @@ def _due(row: Any) -> Due:
         sweepable=bool(passed)
         or state == NotificationState.CANCELLING
         or (state == NotificationState.SENDING and not filled),
+        resolving=state == NotificationState.RESOLVING and not free,
     )

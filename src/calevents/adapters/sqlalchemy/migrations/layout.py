@@ -70,14 +70,21 @@ def create_table(name: str, *columns: sa.Column[Any], **options: Any) -> None:
     layout = _layout()
     table = layout.table(name)
     partitions = _partitions(layout)
+    storage = ""
     if partitions:
         options["postgresql_partition_by"] = "HASH (company_id)"
+        # PostgreSQL takes storage parameters for partitions alone.
+        parameters = options.pop("postgresql_with", {})
+        if parameters:
+            storage = " WITH ({})".format(
+                ", ".join(f"{key} = {value}" for key, value in parameters.items())
+            )
     op.create_table(table.name, *columns, schema=layout.schema, **options)
     for number in range(partitions):
         part = layout.table(f"{name}_p{number}")
         op.execute(
             f"CREATE TABLE {_quoted(part)} PARTITION OF {_quoted(table)}"
-            f" FOR VALUES WITH (MODULUS {partitions}, REMAINDER {number})"
+            f" FOR VALUES WITH (MODULUS {partitions}, REMAINDER {number}){storage}"
         )
 
 

@@ -48,6 +48,7 @@ def upgrade() -> None:
         sa.Column("detail", sa.Text),
         sa.Column("created_at", instant, nullable=False),
         sa.Column("finished_at", instant),
+        postgresql_with={"fillfactor": 50},
         sqlite_with_rowid=False,
     )
     create_index("deliveries_by_batch", "deliveries", "company_id", "batch_id")
