@@ -3,6 +3,7 @@
 import os
 import statistics
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
@@ -184,6 +185,8 @@ class Bench:
     @contextmanager
     def task(self, title: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
         """Show a step; what it gives is called with what is done since."""
+        if not self.progress.console.is_terminal:
+            self.progress.console.print(f"{time.strftime('%H:%M:%S')} {title}")
         task: TaskID = self.progress.add_task(title, total=total)
         try:
             yield lambda done: self.progress.advance(task, done)

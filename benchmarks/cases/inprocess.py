@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from benchmarks.bench import Bench, Case, Measured, Outcome, alone
 
@@ -23,9 +24,9 @@ def run_import(bench: Bench) -> Outcome:
     programs = {"nothing": "pass", "attrs": "import attrs", "calevents": "import calevents"}
     times: dict[str, list[float]] = {name: [] for name in programs}
     for name in (*programs, *bench.turns("import", list(programs))):  # the first ones warm up
-        begin = time.perf_counter()
-        subprocess.run([sys.executable, "-c", programs[name]], check=True)
-        times[name].append((time.perf_counter() - begin) * 1000)
+        # The least disturbed of a few: what the code costs, not what else the machine does.
+        start = partial(subprocess.run, [sys.executable, "-c", programs[name]], check=True)
+        times[name].append(min(_seconds(start) for _ in range(3)) * 1000)
     times = {name: values[1:] for name, values in times.items()}
     over = [a - b for a, b in zip(times["calevents"], times["nothing"], strict=True)]
     program = f"import calevents, sys; print(*(m for m in {ADAPTERS} if m in sys.modules))"
@@ -107,7 +108,6 @@ def _rate(bench: Bench, case: str, calls: Callable[[], None], *, goal: float) ->
     calls()
     values = []
     for _ in bench.turns(case, [case]):
-        # The least disturbed of a few: what the code costs, not what else the machine does.
         best = min(_seconds(calls) for _ in range(5))
         values.append(CALLS / best)
     median = statistics.median(values)
@@ -117,7 +117,7 @@ def _rate(bench: Bench, case: str, calls: Callable[[], None], *, goal: float) ->
     )
 
 
-def _seconds(calls: Callable[[], None]) -> float:
+def _seconds(calls: Callable[[], object]) -> float:
     begin = time.perf_counter()
     calls()
     return time.perf_counter() - begin
