@@ -71,6 +71,17 @@ class Calendar:
         """What a user may do: see what concerns them, and keep events of their own."""
         return Scope(self, member)
 
+    async def purge_idempotency_keys(self, *, limit: int = 10_000) -> int:
+        """Delete idempotency keys that have lapsed, at most ``limit``; 0 when none are left.
+
+        They are ignored after 24 hours in any case; call this daily so that they don't pile up.
+
+        Raises:
+            StorageUnavailable: the storage can't be reached or is busy past its time-out.
+        """
+        lapsed = self.clock() - IDEMPOTENCY_WINDOW
+        return await self.repository.purge_idempotency_keys(lapsed, limit=limit)
+
     @contextmanager
     def only_one(self, viewer: Viewer, key: str) -> Iterator[None]:
         """Refuse a second request with the same idempotency key while the first is under way."""

@@ -105,6 +105,12 @@ class EventRepository(Protocol):
     async def delete(self, event: Event) -> bool:
         """Delete ``event`` if it is still stored in this version; say whether it was."""
 
+    async def purge_idempotency_keys(self, before: datetime, *, limit: int) -> int:
+        """Forget at most ``limit`` keys of all tenants that were stored at or before ``before``.
+
+        Answers how many; 0 when none are left.
+        """
+
 
 class RepresentingRepository(EventRepository, Protocol):
     """A repository that can represent a list without making events of it, which is quicker.

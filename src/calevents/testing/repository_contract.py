@@ -403,6 +403,22 @@ class EventRepositoryContract:
         assert await repository.create(_COMPANY, second, then) == second
         assert await repository.create(_COMPANY, an_event(), then) == second
 
+    async def test_lapsed_keys_are_purged_in_bounded_steps(
+        self, repository: EventRepository
+    ) -> None:
+        for second in range(3):
+            key = _key(f"key {second}", now=NOON + timedelta(seconds=second))
+            await repository.create(_COMPANY, an_event(), key)
+        kept = an_event(company_id=2)
+        await repository.create(Company(2), kept, _key(now=NOON + timedelta(seconds=1) + _TICK))
+        before = NOON + timedelta(seconds=1)
+        assert await repository.purge_idempotency_keys(before, limit=1) == 1
+        assert await repository.purge_idempotency_keys(before, limit=5) == 1
+        assert await repository.purge_idempotency_keys(before, limit=5) == 0
+        assert await repository.create(Company(2), an_event(), _key()) == kept
+        anew = an_event()
+        assert await repository.create(_COMPANY, anew, _key("key 1")) == anew
+
     async def test_an_event_that_is_refused_leaves_no_key(
         self, repository: EventRepository
     ) -> None:

@@ -78,6 +78,13 @@ class MemoryRepository:
         self._write(stored, None)
         return True
 
+    async def purge_idempotency_keys(self, before: datetime, *, limit: int) -> int:
+        """See :meth:`calevents.ports.EventRepository.purge_idempotency_keys`."""
+        old = [name for name, (key, _) in self._keys.items() if key.now <= before][:limit]
+        for name in old:
+            del self._keys[name]
+        return len(old)
+
     def stamp(self, company_id: int, event_id: int, start: datetime, sent_at: datetime) -> None:
         """Note that the push for ``start`` is complete, if the event still starts then."""
         event = self._events.get((company_id, event_id))

@@ -7,7 +7,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, delete, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from calevents.adapters.sqlalchemy.arming import Arming
@@ -137,6 +137,15 @@ class SQLAlchemyRepository:
                 raise _StaleError
             await writes.delete_audiences.rows(connection, key)
         return bool(deleted)
+
+    async def purge_idempotency_keys(self, before: datetime, *, limit: int) -> int:
+        """See :meth:`calevents.ports.EventRepository.purge_idempotency_keys`."""
+        keys = self._tables.idempotency_keys
+        name = (keys.c.company_id, keys.c.user_id, keys.c.key)
+        old = select(*name).where(keys.c.created_at <= before).limit(limit)
+        async with self.database.transaction() as connection:
+            deleted = await connection.execute(delete(keys).where(tuple_(*name).in_(old)))
+        return deleted.rowcount
 
     @asynccontextmanager
     async def _unless_stale(self) -> AsyncIterator[AsyncConnection]:
