@@ -206,7 +206,7 @@ class Chaos:
             assert await repository.replace(
                 event, attrs.evolve(event, version=event.version + 1, start=first, end=end)
             )
-            expected.start, expected.cancelled_at = first, None
+            expected.start, expected.cancelled_at, expected.came_back = first, None, True
 
         await self.insist(back)
 

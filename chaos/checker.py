@@ -29,6 +29,8 @@ class Expectation:
     stamped: bool = True
     may_expire: bool = False
     """Whether the event starts while it is being pushed."""
+    came_back: bool = False
+    """Whether it was withdrawn for a while: what was in doubt then stays uncertain."""
     cancelled_at: float | None = None
     """When what was cancelled had been committed, by the machine's monotonic clock."""
     cancelled_start: datetime | None = None
@@ -129,7 +131,7 @@ async def _check_rows(
             figures.lost += 1
             figures.complaints.append(f"{delivery} of {expected.event_id} was called, is {state}")
     right = {DeliveryState.SENT}
-    if policy == "skip" or expected.may_expire:
+    if policy == "skip" or expected.may_expire or expected.came_back:
         right.add(DeliveryState.UNCERTAIN)
     if expected.may_expire:
         right.add(DeliveryState.EXPIRED)

@@ -492,6 +492,23 @@ class NotificationLedgerContract:
         assert await scene.finish(first) is NotificationState.SENT
         assert (await scene.stored(back)).notification_sent_at == scene.clock.now
 
+    async def test_moving_to_and_fro_while_switched_off(self, scene: _Scene) -> None:
+        """The stamp is gone with the move; switched on, the event is due again."""
+        event = await scene.event()
+        key = await scene.resolve(event, people(1))
+        assert await scene.send(key) == [1]
+        assert await scene.finish(key) is NotificationState.SENT
+        event = await scene.change(await scene.stored(event), active=False)
+        event = await scene.change(event, start=NOON + timedelta(minutes=5))
+        event = await scene.change(event, start=NOON)
+        assert await scene.due() == []
+        event = await scene.change(event, active=True)
+        assert event.notification_sent_at is None
+        assert await scene.resolve(event, people(1, 2)) == key
+        assert await scene.send(key) == [2]
+        assert await scene.finish(key) is NotificationState.SENT
+        assert (await scene.stored(event)).notification_sent_at is not None
+
     async def test_retargeting_during_the_push(self, scene: _Scene) -> None:
         """Those whom it isn't for any more are cancelled, those whom it is for now are found."""
         event = await scene.event(countries=("DE", "US"))

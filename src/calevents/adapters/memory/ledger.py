@@ -108,6 +108,10 @@ class MemoryLedger:
             if found.state is not NotificationState.SENT or moved:
                 found.state = NotificationState.WAITING
                 found.token = found.lease_until = found.after_id = None
+        elif before is not None and after is not None and moved:
+            forgotten = self._notifications.get(_key(after))
+            if forgotten is not None and forgotten.state is NotificationState.SENT:
+                forgotten.state = NotificationState.CANCELLED
 
     def _withdraw(self, key: NotificationKey) -> None:
         found = self._notifications.get(key)

@@ -40,6 +40,12 @@ class Arming:
             .values(state=NotificationState.CANCELLING, token=None, lease_until=None),
             dialect,
         )
+        self._forget = Prepared(
+            update(table)
+            .where(this, table.c.state == NotificationState.SENT)
+            .values(state=NotificationState.CANCELLED),
+            dialect,
+        )
         inserted = insert_into(dialect.name, table).values(
             {name: bindparam(name) for name in (*_ARMED, "opened")}
         )
@@ -78,18 +84,26 @@ class Arming:
         if armed is not None:
             moved = before is None or before.start != armed.start
             await self._arm.rows(connection, armed_values(armed) | {"moved": moved})
+        elif before is not None and after is not None and before.start != after.start:
+            # Moved while it is off: if it was ever notified for this start, that is forgotten as
+            # the event's stamp is, so that it is armed when it is switched on.
+            await self._forget.rows(connection, _key(after))
         if withdrawn is not None:
             await self._withdraw(connection, withdrawn)
 
     async def _withdraw(self, connection: AsyncConnection, event: Event) -> None:
-        key = {
-            "key_company_id": event.company_id,
-            "key_event_id": event.id,
-            "key_starts_at": event.start,
-        }
+        key = _key(event)
         # Most were never opened and leave nothing behind.
         if not await self._delete_unopened.rows(connection, key):
             await self._cancel.rows(connection, key)
+
+
+def _key(event: Event) -> dict[str, Any]:
+    return {
+        "key_company_id": event.company_id,
+        "key_event_id": event.id,
+        "key_starts_at": event.start,
+    }
 
 
 _ARMED = ("company_id", "event_id", "starts_at", "state", "due_at")
