@@ -18,6 +18,7 @@ from uuid import uuid4
 import asyncpg
 import attrs
 import psutil
+from redis import Redis
 
 from benchmarks.bench import CALEVENTS, Bench, Case, Comparison, Measured, Outcome, alone
 from benchmarks.servers import Process, free_port
@@ -366,7 +367,7 @@ def _celery(bench: Bench, broker: str, tasks: int) -> float:
             ),
         ),
         producer=("-m", "benchmarks.queues.celery_app"),
-        environment={"BROKER": broker, "QUEUE": f"calevents-bench-{uuid4().hex}"},
+        broker=broker,
     )
 
 
@@ -379,7 +380,7 @@ def _taskiq(bench: Bench, broker: str, tasks: int) -> float:
             *("--log-level", "WARNING"),
         ),
         producer=("-m", "benchmarks.queues.taskiq_app"),
-        environment={"BROKER": broker, "QUEUE": f"calevents-bench-{uuid4().hex}"},
+        broker=broker,
     )
 
 
@@ -394,7 +395,7 @@ def _procrastinate(bench: Bench, tasks: int) -> float:
         tasks,
         worker=("-m", module, "work"),
         producer=("-m", module, "defer"),
-        environment={"DSN": dsn(url)},
+        url=dsn(url),
     )
 
 
@@ -404,11 +405,19 @@ def _queue(
     *,
     worker: Sequence[str],
     producer: Sequence[str],
-    environment: dict[str, str],
+    broker: str = "",
+    url: str = "",
 ) -> float:
     """Tasks per second, from the producer's start until the worker has done the last one."""
     path: Path = bench.folder / f"done-{uuid4().hex}"
-    environment = {**environment, "EXPECTED": str(tasks), "DONE_FILE": str(path)}
+    queue = f"calevents-bench-{uuid4().hex}"
+    environment = {
+        "BROKER": broker,
+        "DSN": url,
+        "QUEUE": queue,
+        "EXPECTED": str(tasks),
+        "DONE_FILE": str(path),
+    }
     with Process(_PYTHON, *worker, environment=environment) as process:
         process.wait_for(path.with_suffix(".working"), 60)
         with Process(_PYTHON, *producer, environment=environment, talks=True) as enqueuing:
@@ -417,8 +426,17 @@ def _queue(
             enqueuing.say("go")
             process.wait_for(path, _TIMEOUT)
             enqueuing.wait(60)
+    if broker.startswith("redis"):
+        _forget(broker, queue)
     end: float = json.loads(path.read_text())["at"]
     return tasks / (end - begin)
+
+
+def _forget(broker: str, queue: str) -> None:
+    """Leave nothing behind in a Redis that may be somebody's."""
+    with Redis.from_url(broker) as redis:
+        for key in redis.scan_iter(f"*{queue}*"):
+            redis.delete(key)
 
 
 FANOUT = Case("fanout", "one event, a million recipients", run_fanout)
