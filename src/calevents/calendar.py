@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from calevents.audience import MAX_ID, Company, Member, Viewer, may_change
-from calevents.draft import Disambiguation, EventDraft, EventPatch, compose
+from calevents.composition import compose
+from calevents.draft import Disambiguation, EventDraft, EventPatch
 from calevents.event import Event
 from calevents.exceptions import (
     ConcurrentWrite,

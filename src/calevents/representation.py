@@ -23,6 +23,7 @@ def represent(event: Event, now: datetime) -> dict[str, Any]:
 def represent_natively(event: Event, now: datetime) -> dict[str, Any]:
     """The same, for an encoder that writes datetimes and tuples by itself, which is faster."""
     return document(
+        now,
         event.id,
         event.company_id,
         event.user_id,
@@ -39,11 +40,11 @@ def represent_natively(event: Event, now: datetime) -> dict[str, Any]:
         image_documents(event.images),
         event.countries,
         event.notification_sent_at,
-        now,
     )
 
 
 def document(  # noqa: PLR0917 - called for every event of a list, with what was stored in this order
+    now: datetime,
     event_id: int,
     company_id: int,
     user_id: int | None,
@@ -60,7 +61,6 @@ def document(  # noqa: PLR0917 - called for every event of a list, with what was
     images: Sequence[dict[str, Any]],
     countries: Sequence[str],
     notification_sent_at: datetime | None,
-    now: datetime,
 ) -> dict[str, Any]:
     """What :func:`represent_natively` answers, for storage that needs no event on the way.
 

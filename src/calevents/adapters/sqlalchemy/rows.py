@@ -54,6 +54,8 @@ COLUMNS = (
 )
 """All columns of an event."""
 
+_START, _END = SHOWN.index("starts_at"), SHOWN.index("ends_at")
+_IMAGES, _COUNTRIES = SHOWN.index("images"), SHOWN.index("countries")
 _INSTANTS = ("starts_at", "ends_at", "notification_sent_at", "created_at", "updated_at")
 _TIMES = (*_INSTANTS, "start_wall", "end_wall")
 
@@ -99,43 +101,12 @@ def from_row(row: Sequence[Any]) -> Event:
 
 def represent_row(row: Sequence[Any], now: datetime) -> dict[str, Any]:
     """What ``represent_natively`` gives for the event in a row of the ``SHOWN`` columns."""
-    (
-        event_id,
-        company_id,
-        user_id,
-        title,
-        description,
-        url,
-        venue,
-        color,
-        start,
-        end,
-        time_zone,
-        canonical_time_zone,
-        active,
-        images,
-        countries,
-        notification_sent_at,
-    ) = row
-    return document(
-        event_id,
-        company_id,
-        user_id,
-        title,
-        description,
-        url,
-        venue,
-        color,
-        _aware(start),
-        _aware(end),
-        time_zone,
-        canonical_time_zone,
-        active,
-        () if images is None else _image_documents(images),
-        countries.split(),
-        notification_sent_at,
-        now,
-    )
+    shown = list(row)
+    shown[_START], shown[_END] = _aware(shown[_START]), _aware(shown[_END])
+    images = shown[_IMAGES]
+    shown[_IMAGES] = () if images is None else _image_documents(images)
+    shown[_COUNTRIES] = shown[_COUNTRIES].split()
+    return document(now, *shown)
 
 
 def to_row(event: Event) -> dict[str, Any]:
