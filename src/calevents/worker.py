@@ -55,16 +55,22 @@ def load(specification: str) -> Any:
 async def work(specified: Any) -> None:
     """Run the dispatcher until SIGTERM or SIGINT; at a second one, without waiting for calls."""
     stop = asyncio.Event()
-    async with _dispatcher(specified) as dispatcher:
+    running: list[Dispatcher] = []
 
-        def stopped() -> None:
-            if stop.is_set():
+    def stopped() -> None:
+        if stop.is_set():
+            for dispatcher in running:
                 dispatcher.hurry()
-            stop.set()
+        stop.set()
 
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stopped)
+    # First of all: a signal that comes while the host connects to things is kept.
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped)
+    async with _dispatcher(specified) as dispatcher:
+        running.append(dispatcher)
+        if stop.is_set():
+            return
         async with dispatcher:
             _logger.debug("working as %s", dispatcher.worker)
             await stop.wait()

@@ -57,11 +57,20 @@ def test_a_signal_stops_it_cleanly(folder: Path, number: signal.Signals) -> None
     process = start(folder, "entered")
     assert process.stdout is not None
     assert process.stdout.readline() == "entered\n"
-    # The signal's handler is there before the loop's first debug line is.
     assert process.stderr is not None
     assert process.stderr.readline()
     assert "working" in process.stderr.readline()
     process.send_signal(number)
+    said, _ = process.communicate(timeout=60)
+    assert said == "left\n"
+    assert process.returncode == 0
+
+
+def test_a_signal_during_the_set_up_is_kept(folder: Path) -> None:
+    process = start(folder, "entered")
+    assert process.stdout is not None
+    assert process.stdout.readline() == "entered\n"
+    process.send_signal(signal.SIGTERM)
     said, _ = process.communicate(timeout=60)
     assert said == "left\n"
     assert process.returncode == 0
