@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+import uvloop
 from sqlalchemy import BigInteger, Column, MetaData, RowMapping, String, Table, select
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -84,4 +85,4 @@ async def main() -> None:
     await engine.dispose()
 
 
-asyncio.run(main())
+uvloop.run(main())

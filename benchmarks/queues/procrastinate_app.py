@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 
+import uvloop
 from procrastinate import App, PsycopgConnector
 
 from benchmarks.queues.counting import Counter
@@ -45,4 +46,4 @@ async def prepare() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run({"work": work, "defer": defer, "prepare": prepare}[sys.argv[1]]())
+    uvloop.run({"work": work, "defer": defer, "prepare": prepare}[sys.argv[1]]())
