@@ -29,8 +29,9 @@ PARTITIONS = 4
 TABLES = [table.name for table in Tables().metadata.sorted_tables]
 EVERY_COMPANY = re.compile(
     r"SELECT .* FROM calevents_notifications WHERE .*calevents_notifications\.due_at (<=|IS NULL)"
+    r"|DELETE FROM calevents_idempotency_keys WHERE .*calevents_idempotency_keys\.created_at <="
 )
-"""The due scan, expire_missed and purge look at all companies, and begin with one partial index."""
+"""The due scan, expire_missed and the purges look at all companies."""
 
 
 @pytest.fixture(scope="module")
@@ -203,6 +204,10 @@ class TestMigration:
                 " inhrelid WHERE relkind = 'r'",
             )
             assert sorted(parts) == sorted(TABLES * 3)
+            stored = await ask(
+                database, "SELECT relname FROM pg_class WHERE 'fillfactor=50' = ANY (reloptions)"
+            )
+            assert sorted(stored) == [f"calevents_deliveries_p{number}" for number in range(3)]
 
     async def test_tables_that_are_there_are_not_split(self, postgres_url: str) -> None:
         async with Database(postgres_url) as database:

@@ -25,7 +25,7 @@ from sqlalchemy.schema import CreateSchema
 
 from calevents.adapters.sqlalchemy import Database
 
-# Everything that autogeneration compares, and what it doesn't: defaults, collations, conditions.
+# What autogeneration compares, and what it doesn't: defaults, collations, conditions, storage.
 _POSTGRESQL = text(
     """
     SELECT 'column', relation.relname, column_.attname, column_.attnum::text,
@@ -44,6 +44,10 @@ _POSTGRESQL = text(
     SELECT 'constraint', conrelid::regclass::text, conname, pg_get_constraintdef(oid),
         '', '', '', ''
     FROM pg_constraint WHERE connamespace = to_regnamespace(:schema) AND conrelid <> 0
+    UNION ALL
+    SELECT 'table', relname, relkind::text, coalesce(reloptions::text, ''),
+        relpersistence::text, '', '', ''
+    FROM pg_class WHERE relnamespace = to_regnamespace(:schema)
     ORDER BY 1, 2, 3
     """
 )

@@ -16,6 +16,20 @@ _ATTRIBUTE = "calevents"
 _DEFAULT_PREFIX = "calevents_"
 _MOST_PARTITIONS = 1024
 
+# Of a table that is there: 0 if it isn't partitioned. A partition may have been split since.
+_MODULUS = sa.text(
+    """
+    SELECT coalesce(
+        max(substring(pg_get_expr(part.relpartbound, part.oid) FROM 'modulus ([0-9]+)')::int), 0
+    )
+    FROM pg_class parent
+    LEFT JOIN pg_inherits ON inhparent = parent.oid
+    LEFT JOIN pg_class part ON part.oid = inhrelid
+    WHERE parent.oid = to_regclass(:name)
+    HAVING count(*) > 0
+    """
+)
+
 
 @attrs.frozen
 class Layout:
@@ -122,13 +136,7 @@ def _partitions(layout: Layout) -> int:
         return layout.partitions or 0
     # The events are created first; what comes later is partitioned alike, so that a company's rows
     # stay together.
-    there = op.get_bind().scalar(
-        sa.text(
-            "SELECT count(inhrelid) FROM pg_class LEFT JOIN pg_inherits ON inhparent = oid"
-            " WHERE oid = to_regclass(:name) HAVING count(*) > 0"
-        ),
-        {"name": _quoted(layout.table("events"))},
-    )
+    there = op.get_bind().scalar(_MODULUS, {"name": _quoted(layout.table("events"))})
     if there is None:
         return layout.partitions or 0
     if layout.partitions not in {None, there}:
