@@ -6,29 +6,25 @@ import math
 import random
 import secrets
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from enum import StrEnum
 from hashlib import blake2b
 from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
 
-import attrs
-
 from calevents.exceptions import CalendarError, StorageUnavailable
 from calevents.leases import Hold, LeaseKeeper, monotonic
 from calevents.ledger import (
     Claim,
-    ClaimedDelivery,
-    DeliveryState,
     NotificationKey,
     OnUncertain,
     Resolution,
-    Settlement,
 )
 from calevents.notification import Delivery, Message, MessageText, Outcome, Recipient, Result
 from calevents.ports import Directory, NotificationLedger, Notifier
+from calevents.retrying import RetryPolicy
+from calevents.telemetry import DispatchDetails, DispatchKind, Telemetry
 
 __all__ = ["DispatchDetails", "DispatchKind", "Dispatcher", "idempotency_key"]
 
@@ -38,68 +34,7 @@ _SCAN_LIMIT = 500
 _RESOLVERS = 4
 _SHARING = 0.1
 """Seconds between two looks for what is due while another worker looks for recipients."""
-_LONGEST_DELAY = 86_400.0
-_LONGEST_DETAIL = 500
-_SENT = Settlement(DeliveryState.SENT)
 _UNKNOWN = Result(Outcome.UNCERTAIN)
-
-
-class DispatchKind(StrEnum):
-    """What a dispatcher tells its hook and its log."""
-
-    OPENED = "opened"
-    """A notification was taken up; its recipients are being looked for."""
-    RECORDED = "recorded"
-    """A page of recipients is in the ledger (``count``)."""
-    RESOLVED = "resolved"
-    """All recipients are in the ledger."""
-    CLAIMED = "claimed"
-    """Deliveries were claimed (``count``), and the intent to send them is stored."""
-    SENDING = "sending"
-    """The notifier is about to be called with them."""
-    ANSWERED = "answered"
-    """The notifier has answered, or failed to."""
-    SETTLED = "settled"
-    """What became of a claim is stored (``outcomes``, ``seconds`` since the claim)."""
-    RELEASED = "released"
-    """A claim was given back unsent: the worker stops, or its lease or the start was too near."""
-    LOST = "lost"
-    """A claim's lease had lapsed and somebody else has taken it over; nothing was stored."""
-    SWEPT = "swept"
-    """Deliveries were expired or cancelled (``count``)."""
-    CLOSED = "closed"
-    """A notification ended, in the state ``detail``."""
-    UNAVAILABLE = "unavailable"
-    """The ledger can't be reached; it is tried again."""
-    FAILED = "failed"
-    """Something of the host's, or the ledger, raised (``detail``)."""
-
-
-_LEVELS = {
-    DispatchKind.OPENED: logging.INFO,
-    DispatchKind.RESOLVED: logging.INFO,
-    DispatchKind.CLOSED: logging.INFO,
-    DispatchKind.RELEASED: logging.INFO,
-    DispatchKind.LOST: logging.WARNING,
-    DispatchKind.UNAVAILABLE: logging.WARNING,
-    DispatchKind.FAILED: logging.ERROR,
-}
-
-
-@attrs.frozen(kw_only=True)
-class DispatchDetails:
-    """What happened in a dispatcher, for metrics. Holds no address and no text of a push."""
-
-    kind: DispatchKind
-    worker: str
-    key: NotificationKey | None = None
-    count: int = 0
-    """Recipients or deliveries."""
-    outcomes: Mapping[DeliveryState, int] = attrs.field(factory=dict)
-    """For ``SETTLED``: how many deliveries came into each state."""
-    seconds: float = 0.0
-    """How long it took."""
-    detail: str | None = None
 
 
 class Dispatcher:
@@ -173,17 +108,19 @@ class Dispatcher:
         self._directory = directory
         self._notifier = notifier
         self._text = text
-        self._on_uncertain: OnUncertain = on_uncertain
-        self._max_attempts = max_attempts
         self._lease = lease
         self._page_size = page_size
         self._poll_interval = poll_interval
         self._concurrency = concurrency
         self._send_timeout = send_timeout
-        self._backoff = backoff
-        self._longest_backoff = longest_backoff
+        self._policy = RetryPolicy(
+            on_uncertain=on_uncertain,
+            max_attempts=max_attempts,
+            backoff=backoff,
+            longest_backoff=longest_backoff,
+        )
         self._grace = grace
-        self._hook = hook
+        self._telemetry = Telemetry(self.worker, hook)
         self._keeper = LeaseKeeper(ledger, lease)
         self._task: asyncio.Task[None] | None = None
         self._progress = 0
@@ -254,9 +191,9 @@ class Dispatcher:
                 try:
                     await self._scan()
                 except StorageUnavailable as error:
-                    self._tell(DispatchKind.UNAVAILABLE, None, detail=str(error))
+                    self._telemetry.tell(DispatchKind.UNAVAILABLE, None, detail=str(error))
                 except Exception as error:  # noqa: BLE001 - the next look may fare better
-                    self._fail(None, error)
+                    self._telemetry.fail(None, error)
                 # What another worker is filling the ledger with is shared as it comes.
                 pause = min(self._poll_interval, _SHARING) if self._shared else self._poll_interval
                 # Workers that were started together drift apart.
@@ -303,7 +240,7 @@ class Dispatcher:
                 try:
                     await self._ledger.suspend(resolution)
                 except Exception as error:  # noqa: BLE001 - its lease lapses then
-                    self._fail(resolution.key, error)
+                    self._telemetry.fail(resolution.key, error)
 
     async def _loop(self, queue: "_Once", work: Callable[[NotificationKey, Any], Any]) -> None:
         while not self._stopping.is_set():
@@ -312,10 +249,10 @@ class Dispatcher:
                 if key is not None:
                     await work(key, held)
             except StorageUnavailable as error:
-                self._tell(DispatchKind.UNAVAILABLE, key, detail=str(error))
+                self._telemetry.tell(DispatchKind.UNAVAILABLE, key, detail=str(error))
                 await self._pause(1.0)
             except Exception as error:  # noqa: BLE001 - one notification must not stop the others
-                self._fail(key, error)
+                self._telemetry.fail(key, error)
             finally:
                 queue.done()
 
@@ -348,7 +285,7 @@ class Dispatcher:
         if resolution is None:
             return
         if held is None:
-            self._tell(DispatchKind.OPENED, key)
+            self._telemetry.tell(DispatchKind.OPENED, key)
         try:
             recipients = await self._page(resolution)
         except BaseException:
@@ -358,7 +295,7 @@ class Dispatcher:
         self._progress += 1
         if not recipients:
             if await self._ledger.resolved(resolution):
-                self._tell(DispatchKind.RESOLVED, key)
+                self._telemetry.tell(DispatchKind.RESOLVED, key)
             self._to_send.put(key)
             return
         began = monotonic()
@@ -366,7 +303,7 @@ class Dispatcher:
             resolution, recipients, batch_size=self._notifier.claim_size, lease=self._lease
         )
         if following is not None:
-            self._tell(
+            self._telemetry.tell(
                 DispatchKind.RECORDED,
                 key,
                 count=len(recipients),
@@ -408,8 +345,8 @@ class Dispatcher:
                     worker=self.worker,
                     limit=self._notifier.claim_size,
                     lease=self._lease,
-                    on_uncertain=self._on_uncertain,
-                    max_attempts=self._max_attempts,
+                    on_uncertain=self._policy.on_uncertain,
+                    max_attempts=self._policy.max_attempts,
                 )
             except BaseException:
                 # It may have been stored all the same.
@@ -425,22 +362,22 @@ class Dispatcher:
             self._keeper.drop(hold)
         sweep = await self._ledger.sweep(key)
         if sweep.swept:
-            self._tell(DispatchKind.SWEPT, key, count=sweep.swept)
+            self._telemetry.tell(DispatchKind.SWEPT, key, count=sweep.swept)
         if sweep.closed is not None:
-            self._tell(DispatchKind.CLOSED, key, detail=sweep.closed)
+            self._telemetry.tell(DispatchKind.CLOSED, key, detail=sweep.closed)
         if sweep.swept or sweep.closed is not None:
             self._progress += 1
             self._to_send.put(key)
 
     async def _send(self, claim: Claim, hold: Hold, began: float) -> None:
-        self._tell(DispatchKind.CLAIMED, claim.key, count=len(claim.deliveries))
+        self._telemetry.tell(DispatchKind.CLAIMED, claim.key, count=len(claim.deliveries))
         deliveries = self._deliveries(claim)
         # Nothing is sent at or after the start, nor late in a lease: others may soon take over.
         started = monotonic() - began >= (claim.key.start - claim.now).total_seconds()
         if self._stopping.is_set() or started or hold.left < self._lease / 2:
             await self._give_back(claim.key, claim.token)
             return
-        self._tell(DispatchKind.SENDING, claim.key, count=len(deliveries))
+        self._telemetry.tell(DispatchKind.SENDING, claim.key, count=len(deliveries))
         try:
             results = await self._call(claim, deliveries)
         except asyncio.CancelledError:
@@ -456,17 +393,17 @@ class Dispatcher:
             async with asyncio.timeout(self._send_timeout):
                 results = list(await self._notifier.send(claim.event, deliveries))
             if len(results) == len(deliveries):
-                self._tell(DispatchKind.ANSWERED, claim.key, count=len(results))
+                self._telemetry.tell(DispatchKind.ANSWERED, claim.key, count=len(results))
                 return results
             unknown = f"the notifier answered {len(results)} results for {len(deliveries)}"
-            self._tell(DispatchKind.FAILED, claim.key, detail=unknown)
+            self._telemetry.tell(DispatchKind.FAILED, claim.key, detail=unknown)
         except TimeoutError:
             unknown = "the notifier didn't answer in time"
-            self._tell(DispatchKind.FAILED, claim.key, detail=unknown)
+            self._telemetry.tell(DispatchKind.FAILED, claim.key, detail=unknown)
         except Exception as error:  # noqa: BLE001 - the contract: any exception is uncertain
-            self._fail(claim.key, error)
+            self._telemetry.fail(claim.key, error)
             unknown = f"the notifier raised {type(error).__name__}"
-        self._tell(DispatchKind.ANSWERED, claim.key, count=len(deliveries))
+        self._telemetry.tell(DispatchKind.ANSWERED, claim.key, count=len(deliveries))
         return [Result(Outcome.UNCERTAIN, detail=unknown)] * len(deliveries)
 
     def _deliveries(self, claim: Claim) -> list[Delivery]:
@@ -499,26 +436,26 @@ class Dispatcher:
             try:
                 return self._text(claim.event, locale, time_zone, claim.now)
             except Exception as error:  # noqa: BLE001 - better in English than not at all
-                self._fail(claim.key, error)
+                self._telemetry.fail(claim.key, error)
         return english_text(claim.event, locale, time_zone, claim.now)
 
     async def _settle(self, claim: Claim, results: Sequence[Result], began: float) -> None:
         """Write the results down, for as long as it takes the ledger to come back."""
-        settlements = self._settlements(claim.deliveries, results)
+        settlements = self._policy.settlements(claim.deliveries, results)
         give_up = monotonic() + 10 * self._lease
         pause = 0.1
         while True:
             try:
                 stored = await self._ledger.settle(claim, settlements)
             except StorageUnavailable as error:
-                self._tell(DispatchKind.UNAVAILABLE, claim.key, detail=str(error))
+                self._telemetry.tell(DispatchKind.UNAVAILABLE, claim.key, detail=str(error))
                 if monotonic() > give_up:
                     raise
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, 2.0)
             else:
                 break
-        self._tell(
+        self._telemetry.tell(
             DispatchKind.SETTLED if stored else DispatchKind.LOST,
             claim.key,
             count=len(settlements),
@@ -526,104 +463,22 @@ class Dispatcher:
             seconds=monotonic() - began,
         )
 
-    def _settlements(
-        self, deliveries: Sequence[ClaimedDelivery], results: Sequence[Result]
-    ) -> list[Settlement]:
-        delays: dict[tuple[int, int], float] = {}
-        settlements = []
-        for delivery, result in zip(deliveries, results, strict=True):
-            if result.outcome is Outcome.ACCEPTED and result.detail is None:
-                settlements.append(_SENT)
-            else:
-                settlements.append(self._settlement(delivery, result, delays))
-        return settlements
-
-    def _settlement(
-        self, delivery: ClaimedDelivery, result: Result, delays: dict[tuple[int, int], float]
-    ) -> Settlement:
-        outcome, attempt = result.outcome, delivery.attempts + 1
-        detail = None if result.detail is None else _printable(result.detail)
-        doubtful = delivery.doubtful or outcome is Outcome.UNCERTAIN
-        if outcome is Outcome.ACCEPTED:
-            return Settlement(DeliveryState.SENT, detail=detail)
-        last = attempt >= self._max_attempts
-        if outcome is Outcome.UNCERTAIN and self._on_uncertain == "skip":
-            last = True
-        if outcome is not Outcome.REJECTED and not last:
-            # One draw for all that wait alike: they stay together in one batch.
-            asked = _seconds(result.retry_after)
-            if (attempt, asked) not in delays:
-                most = min(self._longest_backoff, self._backoff * 2.0 ** min(attempt - 1, 30))
-                jitter = random.uniform(0, most)  # noqa: S311 - no secret
-                delays[attempt, asked] = asked + jitter
-            return Settlement(
-                DeliveryState.PENDING, delays[attempt, asked], detail, doubtful=doubtful
-            )
-        if doubtful:
-            return Settlement(DeliveryState.UNCERTAIN, detail=detail, doubtful=True)
-        rejected = outcome is Outcome.REJECTED
-        return Settlement(DeliveryState.REJECTED if rejected else DeliveryState.DEAD, detail=detail)
-
     async def _give_back(self, key: NotificationKey, token: str) -> None:
         """Hand a claim back unsent, if it was stored; otherwise its lease lapses."""
         with suppress(CalendarError):
             if await self._ledger.release(key, token):
-                self._tell(DispatchKind.RELEASED, key)
-
-    # Telling
+                self._telemetry.tell(DispatchKind.RELEASED, key)
 
     async def _pause(self, seconds: float) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._stopping.wait()
 
-    def _fail(self, key: NotificationKey | None, error: Exception) -> None:
-        # The exception's text may quote an address; its type and place don't.
-        frame = error.__traceback__
-        while frame is not None and frame.tb_next is not None:
-            frame = frame.tb_next
-        place = (
-            "" if frame is None else f" at {frame.tb_frame.f_code.co_qualname}:{frame.tb_lineno}"
-        )
-        self._tell(DispatchKind.FAILED, key, detail=f"{type(error).__name__}{place}")
-
-    def _tell(self, kind: DispatchKind, key: NotificationKey | None, **fields: Any) -> None:
-        level = _LEVELS.get(kind, logging.DEBUG)
-        if self._hook is None and not _logger.isEnabledFor(level):
-            return
-        details = DispatchDetails(kind=kind, worker=self.worker, key=key, **fields)
-        _log(level, details)
-        if self._hook is not None:
-            try:
-                self._hook(details)
-            except Exception:
-                _logger.exception("the hook raised")
-
 
 def idempotency_key(key: NotificationKey, recipient_id: int, channel: str) -> str:
     """The name of a delivery, the same for each of its attempts and for no other delivery."""
     text = f"{key.company_id} {key.event_id} {key.start.isoformat()} {recipient_id} {channel}"
     return blake2b(text.encode(), digest_size=16, person=b"calevents").hexdigest()
-
-
-def _log(level: int, details: DispatchDetails) -> None:
-    if not _logger.isEnabledFor(level):
-        return
-    fields: dict[str, object] = {"kind": str(details.kind), "worker": details.worker}
-    if details.key is not None:
-        fields["company_id"] = details.key.company_id
-        fields["event_id"] = details.key.event_id
-        fields["start"] = details.key.start.isoformat()
-    if details.count:
-        fields["count"] = details.count
-    for state, number in details.outcomes.items():
-        fields[str(state)] = number
-    if details.seconds:
-        fields["seconds"] = round(details.seconds, 6)
-    if details.detail is not None:
-        fields["detail"] = details.detail
-    text = " ".join(f"{name}={value}" for name, value in fields.items())
-    _logger.log(level, "%s", text, extra={"calevents": fields})
 
 
 class _Once:
@@ -661,16 +516,3 @@ class _Once:
             self._queue.get_nowait()
             self._queue.task_done()
         return held
-
-
-def _seconds(retry_after: float | None) -> int:
-    """What the provider asked for, in whole seconds; nonsense counts as nothing."""
-    if retry_after is None or not retry_after > 0:
-        return 0
-    return math.ceil(min(retry_after, _LONGEST_DELAY))
-
-
-def _printable(detail: str) -> str:
-    return "".join(
-        c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in detail[:_LONGEST_DETAIL]
-    )

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 import attrs
 
+from calevents.audience import MAX_ID
 from calevents.event import Event
 
 __all__ = [
@@ -22,14 +23,20 @@ DEFAULT_CHANNEL = "push"
 """The channel of a recipient for whom the directory names no address."""
 
 
+_LONGEST_NAME = 64
+
+
 @attrs.frozen(kw_only=True)
 class Recipient:
-    """A member of a company as the host's directory knows them."""
+    """A member of a company as the host's directory knows them.
+
+    Raises ``ValueError`` for what no ledger could keep: it names the field, never an address.
+    """
 
     id: int
     """The user's id; pages of recipients are ordered by it."""
     country: str | None = None
-    """ISO 3166-1 alpha-2."""
+    """ISO 3166-1 alpha-2. An event for countries is pushed to those in one of them alone."""
     locale: str = "en"
     """BCP 47 language tag, such as ``de`` or ``pt-BR``."""
     time_zone: str = "UTC"
@@ -40,6 +47,24 @@ class Recipient:
     Where there are none, one delivery goes out on :data:`DEFAULT_CHANNEL` without an address, for
     notifiers that know their users by id.
     """
+
+    def __attrs_post_init__(self) -> None:
+        if not 0 < self.id <= MAX_ID:
+            raise ValueError(f"id must be from 1 to 2**63 - 1, not {self.id}")
+        country = self.country
+        if country is not None and not (len(country) == 2 and country.isascii()):
+            raise ValueError(f"country must be a code such as US, not {country!r}")
+        _check_name("locale", self.locale)
+        _check_name("time_zone", self.time_zone)
+        for channel, address in self.addresses.items():
+            _check_name("a channel of addresses", channel)
+            if "\0" in address:
+                raise ValueError(f"the address on {channel!r} must have no NUL character")
+
+
+def _check_name(field: str, value: str) -> None:
+    if not 0 < len(value) <= _LONGEST_NAME or "\0" in value:
+        raise ValueError(f"{field} must have 1 to {_LONGEST_NAME} characters and no NUL")
 
 
 @attrs.frozen
