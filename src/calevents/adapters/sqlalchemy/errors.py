@@ -12,7 +12,8 @@ __all__ = ["ConnectionLost", "driver_errors", "translated", "translation_of"]
 
 # SQLSTATE classes and codes that say "not now": https://www.postgresql.org/docs/18/errcodes-appendix.html
 _UNAVAILABLE_CLASSES = frozenset({"08", "53", "57", "58"})
-_UNAVAILABLE_CODES = frozenset({"55P03", "25P02", "25P03", "25P04"})
+# 25006: a write met a standby, as it does in the middle of a fail-over.
+_UNAVAILABLE_CODES = frozenset({"55P03", "25006", "25P02", "25P03", "25P04"})
 _SERIALIZATION = frozenset({"40001", "40P01"})
 _SHUT_DOWN = frozenset({"57P01", "57P02", "57P03"})
 

@@ -188,8 +188,10 @@ class SQLAlchemyRepository:
             "fingerprint": key.fingerprint,
             "event": event_to_json(event),
             "created_at": key.now,
+            "expired_before": key.expired_before,
         }
-        await connection.execute(self._writes.remember_key, row)
+        if (await connection.execute(self._writes.remember_key, row)).rowcount == 0:
+            raise IdempotencyKeyInFlight("another request with this key has just ended; try again")
 
 
 class _StaleError(Exception):

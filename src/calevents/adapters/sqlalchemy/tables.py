@@ -156,6 +156,13 @@ class Tables:
             postgresql_where=due_at.is_not(None),
             sqlite_where=due_at.is_not(None),
         )
+        # What is closed, for purging it by age.
+        Index(
+            f"{prefix}notifications_by_age",
+            self.notifications.c.starts_at,
+            postgresql_where=due_at.is_(None),
+            sqlite_where=due_at.is_(None),
+        )
         # One row for each recipient and channel of a notification.
         self.deliveries = Table(
             f"{prefix}deliveries",

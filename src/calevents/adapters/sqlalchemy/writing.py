@@ -96,14 +96,16 @@ class Writes:
         )
         """Takes :meth:`key`."""
         remembered = insert_into(dialect.name, keys)
-        # What is in the way is an expired one.
+        # What may be in the way is a lapsed one.
         self.remember_key = remembered.on_conflict_do_update(
             index_elements=list(keys.primary_key),
             set_={
                 name: remembered.excluded[name] for name in ("fingerprint", "event", "created_at")
             },
+            where=keys.c.created_at <= bindparam("expired_before", type_=Instant),
         )
-        """Takes a row of the idempotency keys."""
+        """Changes no row if the key is in use. Takes a row of the idempotency keys, and
+        ``expired_before``."""
         self.create = _create_at_once(tables, dialect) if dialect.name == "postgresql" else None
         """Event, audiences and notification in one statement, where the database can do that.
         Answers no row if the id is taken. Takes :meth:`values`."""

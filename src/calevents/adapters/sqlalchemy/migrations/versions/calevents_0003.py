@@ -32,6 +32,14 @@ def upgrade() -> None:
         postgresql_where=is_open,
         sqlite_where=is_open,
     )
+    is_closed = sa.column("due_at").is_(None)
+    create_index(
+        "notifications_by_age",
+        "notifications",
+        "starts_at",
+        postgresql_where=is_closed,
+        sqlite_where=is_closed,
+    )
     create_table(
         "deliveries",
         *_key(),
