@@ -114,7 +114,7 @@ class TestPostgreSQL:
         self, postgres_url: str
     ) -> None:
         engine = create_async_engine(
-            postgres_url, connect_args={"server_settings": {"statement_timeout": "50"}}
+            postgres_url, connect_args={"server_settings": {"statement_timeout": "500"}}
         )
         database = Database(engine)
         await database.create_tables()

@@ -158,18 +158,21 @@ class Database:
 
     async def _run(self, statement: Prepared, values: Mapping[str, Any]) -> Sequence[Any]:
         engine = self.engine if statement.is_direct else self._autocommit
-        async with engine.connect() as connection:
-            try:
-                return await statement.rows(connection, values)
-            except ConnectionLost:
-                # Let SQLAlchemy notice too, and empty its pool of the other lost ones.
-                with suppress(DBAPIError):
-                    await connection.exec_driver_sql("SELECT 1")
-                raise
-            except asyncio.CancelledError:
-                if self._writer is None:  # the answer may still be on its way
-                    await connection.invalidate()
-                raise
+        # Not ``async with``, which makes a task to close in: there is next to nothing to wait for.
+        connection = await engine.connect()
+        try:
+            return await statement.rows(connection, values)
+        except ConnectionLost:
+            # Let SQLAlchemy notice too, and empty its pool of the other lost ones.
+            with suppress(DBAPIError):
+                await connection.exec_driver_sql("SELECT 1")
+            raise
+        except asyncio.CancelledError:
+            if self._writer is None:  # the answer may still be on its way
+                await connection.invalidate()
+            raise
+        finally:
+            await connection.close()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
