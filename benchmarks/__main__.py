@@ -31,7 +31,7 @@ def main() -> int:
         "seconds": arguments.seconds,
     }
     console = Console()
-    console.width = max(console.width, 150)
+    console.width = max(console.width, 170)
     outcomes = {}
     progress = Progress(
         TextColumn("{task.description}"),
