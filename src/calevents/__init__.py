@@ -1,13 +1,12 @@
 """calevents: a calendar that a company and its members share, for any host application.
 
-What sends pushes or explains is loaded when it is first asked for.
+What writes, pushes or explains is loaded when it is first asked for.
 """
 
 from typing import TYPE_CHECKING, Any
 
 from calevents.audience import Company, Member
 from calevents.calendar import Calendar, Creation, Scope
-from calevents.draft import EventDraft, EventPatch, ImageDraft
 from calevents.event import NOTICE, Event, Image, Status
 from calevents.exceptions import (
     CalendarError,
@@ -32,6 +31,7 @@ from calevents.representation import represent
 
 if TYPE_CHECKING:
     from calevents.dispatcher import DispatchDetails, Dispatcher
+    from calevents.draft import EventDraft, EventPatch, ImageDraft
     from calevents.explanation import Explanation, Reason, explain
     from calevents.notification import Delivery, Message, Outcome, Recipient, Result
 
@@ -84,7 +84,10 @@ _LOADED_WHEN_ASKED_FOR = {
     "Delivery": "calevents.notification",
     "DispatchDetails": "calevents.dispatcher",
     "Dispatcher": "calevents.dispatcher",
+    "EventDraft": "calevents.draft",
+    "EventPatch": "calevents.draft",
     "Explanation": "calevents.explanation",
+    "ImageDraft": "calevents.draft",
     "Message": "calevents.notification",
     "Outcome": "calevents.notification",
     "Reason": "calevents.explanation",

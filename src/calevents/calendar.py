@@ -8,13 +8,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import attrs
 
 from calevents.audience import MAX_ID, Company, Member, Viewer, may_change
-from calevents.composition import compose
-from calevents.draft import Disambiguation, EventDraft, EventPatch
 from calevents.event import Event
 from calevents.exceptions import (
     ConcurrentWrite,
@@ -30,13 +28,13 @@ from calevents.listing import (
     Page,
     Position,
     RepresentedPage,
-    cursor_after,
     position_of,
     query_for,
 )
 from calevents.representation import represent_natively
 
-if TYPE_CHECKING:  # the ports know the whole ledger, which reading a calendar doesn't need
+if TYPE_CHECKING:  # the ports know the whole ledger, which a calendar alone doesn't need
+    from calevents.draft import Disambiguation, EventDraft, EventPatch
     from calevents.ports import Clock, EventRepository, IdempotencyKey
 
 __all__ = ["Calendar", "Creation", "Scope"]
@@ -96,8 +94,7 @@ class Calendar:
             self._in_flight.remove(request)
 
 
-@attrs.frozen(eq=False)
-class Creation:
+class Creation(NamedTuple):
     """The answer to a request with an idempotency key."""
 
     event: Event
@@ -144,7 +141,7 @@ class Scope:
         if len(events) < query.limit:
             return Page(tuple(events), None, now)
         page = tuple(events[:-1])
-        return Page(page, cursor_after(position_of(page[-1]), self.viewer, query.sort), now)
+        return Page(page, self._cursor_after(position_of(page[-1]), query), now)
 
     async def list_represented(self, /, **parameters: Any) -> RepresentedPage:
         """The page of :meth:`list` as the API shows it.
@@ -165,7 +162,12 @@ class Scope:
             return RepresentedPage(shown, None, now)
         page = shown[:-1]
         last = Position(page[-1]["start"], page[-1]["id"])
-        return RepresentedPage(page, cursor_after(last, self.viewer, query.sort), now)
+        return RepresentedPage(page, self._cursor_after(last, query), now)
+
+    def _cursor_after(self, position: Position, query: EventQuery) -> str:
+        from calevents.cursors import cursor_after  # here, for most lists fit on one page
+
+        return cursor_after(position, self.viewer, query.sort)
 
     def _asked(self, parameters: dict[str, Any]) -> EventQuery:
         """The query, for one event more than a page holds: it tells whether there is a next one."""
@@ -240,6 +242,8 @@ class Scope:
             InvalidEvent: with every fault of the merged event.
             ConcurrentWrite: other writers kept changing the event meanwhile.
         """
+        from calevents.composition import compose  # here, for reading doesn't need it
+
         calendar = self.calendar
         for _ in range(_ATTEMPTS):
             base = await self._changeable(event_id, if_match)
@@ -279,6 +283,8 @@ class Scope:
         idempotency_key: str | None,
         disambiguation: Disambiguation,
     ) -> Creation:
+        from calevents.composition import compose  # here, for reading doesn't need it
+
         now = self.calendar.clock()
         key = None if idempotency_key is None else _key(idempotency_key, draft, now)
         event = compose(

@@ -103,11 +103,7 @@ class _Composition:
             self.fault("/end", "order", "must be after start")
         countries, user_id = self.target()
         fields: dict[str, Any] = {
-            "title": self.title(),
-            "description": self.text("description", _MAX_DESCRIPTION, multiline=True),
-            "url": self.url("/url", self.given("url", "url")),
-            "venue": self.text("venue", _MAX_VENUE),
-            "color": self.color(),
+            **self.texts(),
             "start": start,
             "end": end,
             "start_wall": start_wall,
@@ -145,20 +141,36 @@ class _Composition:
             notification_sent_at=None if moved else base.notification_sent_at,
         )
 
+    def texts(self) -> dict[str, str | None]:
+        """The fields that depend on nothing else; what a patch doesn't name is valid already."""
+        read: dict[str, Callable[[], str | None]] = {
+            "title": self.title,
+            "description": lambda: self.text("description", _MAX_DESCRIPTION, multiline=True),
+            "url": lambda: self.url("/url", self.document.get("url")),
+            "venue": lambda: self.text("venue", _MAX_VENUE),
+            "color": self.color,
+        }
+        if self.base is None:
+            return {key: reader() for key, reader in read.items()}
+        return {
+            key: reader() if key in self.document else getattr(self.base, key)
+            for key, reader in read.items()
+        }
+
     def fault(self, pointer: str, code: str, detail: str) -> None:
         self.faults.append(Fault(pointer, code, detail))
 
-    def given(self, key: str, kept: str) -> Any:
+    def given(self, key: str) -> Any:
         """What the document says of ``key``, or what the patched event already has."""
         value = self.document.get(key, _ABSENT)
         if value is not _ABSENT:
             return value
-        return None if self.base is None else getattr(self.base, kept)
+        return None if self.base is None else getattr(self.base, key)
 
     # One method a field; each answers a usable value even after a fault, so that all are found.
 
     def title(self) -> str:
-        value = self.given("title", "title")
+        value = self.document.get("title")
         if value is None:
             self.fault("/title", "required", "is required; give 1 to 255 characters")
             return ""
@@ -172,7 +184,7 @@ class _Composition:
         return trimmed
 
     def text(self, key: str, longest: int, *, multiline: bool = False) -> str | None:
-        value = self.given(key, key)
+        value = self.document.get(key)
         if value is None or not self.is_text(f"/{key}", value):
             return None
         text: str = value.replace("\r\n", "\n") if multiline else value
@@ -205,7 +217,7 @@ class _Composition:
         return value
 
     def color(self) -> str | None:
-        value = self.given("color", "color")
+        value = self.document.get("color")
         if value is None or not self.is_text("/color", value):
             return None
         if not _COLOR.fullmatch(value):
@@ -215,7 +227,7 @@ class _Composition:
         return "#" + (digits if len(digits) == 6 else "".join(2 * digit for digit in digits))
 
     def time_zone(self) -> tuple[str, str]:
-        value = self.given("time_zone", "time_zone")
+        value = self.given("time_zone")
         if value is None:
             return "UTC", "UTC"
         if not isinstance(value, str):
@@ -282,7 +294,7 @@ class _Composition:
 
     def target(self) -> tuple[tuple[str, ...], int | None]:
         countries = self.countries()
-        user_id = self.given("user_id", "user_id")
+        user_id = self.given("user_id")
         if user_id is not None and (isinstance(user_id, bool) or not isinstance(user_id, int)):
             self.fault("/user_id", "type", "must be an integer or null")
             user_id = None
@@ -301,7 +313,7 @@ class _Composition:
         return countries, user_id
 
     def countries(self) -> tuple[str, ...]:
-        value = self.given("countries", "countries")
+        value = self.given("countries")
         if value is None:
             return ()
         if isinstance(value, str) or not isinstance(value, Sequence):

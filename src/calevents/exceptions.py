@@ -6,8 +6,7 @@ a host can catch either.
 """
 
 from collections.abc import Iterable
-
-import attrs
+from typing import NamedTuple
 
 __all__ = [
     "CalendarError",
@@ -52,8 +51,7 @@ class UnknownCountry(CalendarError, ValueError):
     """A text is no ISO 3166-1 alpha-2 or alpha-3 code."""
 
 
-@attrs.frozen
-class Fault:
+class Fault(NamedTuple):
     """One thing that is wrong with an event's document."""
 
     pointer: str

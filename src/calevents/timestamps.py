@@ -24,7 +24,7 @@ _TIMESTAMP = re.compile(
 )
 
 # The same shape with any digits: only to say what is wrong with a text that was refused.
-_SHAPE = re.compile(
+_SHAPE = (
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]"
     r"(?P<hour>[0-9]{2}):(?P<minute>[0-9]{2})"
     r"(?::(?P<second>[0-9]{2})(?:\.(?P<fraction>[0-9]+))?)?"
@@ -95,7 +95,7 @@ def to_utc(instant: datetime) -> datetime:
 
 
 def _fault(text: str) -> str:
-    shape = _SHAPE.fullmatch(text)
+    shape = re.fullmatch(_SHAPE, text)
     if shape is None:
         return "is not an RFC 3339 timestamp such as 2025-06-15T14:00:00Z"
     if shape["fraction"] and len(shape["fraction"]) > 6:
