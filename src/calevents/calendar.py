@@ -103,7 +103,6 @@ class Creation(NamedTuple):
     """Whether an earlier request with this key created it."""
 
 
-@attrs.frozen(eq=False)
 class Scope:
     """The calendar as one company or one user sees it and may change it.
 
@@ -111,8 +110,11 @@ class Scope:
     reached or is busy past its time-out; then nothing was written.
     """
 
-    calendar: Calendar
-    viewer: Viewer
+    __slots__ = ("calendar", "viewer")
+
+    def __init__(self, calendar: Calendar, viewer: Viewer) -> None:
+        self.calendar = calendar
+        self.viewer = viewer
 
     async def get(self, event_id: int) -> Event:
         """The event with this id.

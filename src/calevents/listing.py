@@ -59,8 +59,7 @@ class Position(NamedTuple):
     id: int
 
 
-@attrs.frozen(kw_only=True, eq=False)
-class EventQuery:
+class EventQuery(NamedTuple):
     """What a viewer wants listed. Made by :func:`query_for`, which checks every value."""
 
     limit: int = DEFAULT_LIMIT
