@@ -170,7 +170,7 @@ class NotificationLedgerContract:
     @pytest.fixture
     def storage(self, clock: FixedClock) -> LedgerStorage:
         """An empty storage whose ledger tells the time by ``clock``."""
-        raise NotImplementedError
+        raise NotImplementedError("override the fixture `storage`")
 
     @pytest.fixture
     def scene(self, storage: LedgerStorage, clock: FixedClock) -> _Scene:
