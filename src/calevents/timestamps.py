@@ -9,6 +9,7 @@ none.
 
 import re
 from datetime import UTC, datetime
+from functools import cache
 
 from calevents._quote import quote
 from calevents.exceptions import InvalidTimestamp
@@ -17,7 +18,7 @@ __all__ = ["format_timestamp", "parse_instant", "parse_timestamp", "to_utc"]
 
 # `datetime.fromisoformat` accepts far more than RFC 3339, and more with each Python. This pattern
 # decides what a timestamp is; `fromisoformat` only reads it, and knows how long each month is.
-_TIMESTAMP = re.compile(
+_TIMESTAMP = (
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]"
     r"(?:[01][0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9](?:\.[0-9]{1,6})?)?"
     r"([Zz]|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])?"
@@ -43,7 +44,7 @@ def parse_timestamp(text: str) -> datetime:
         InvalidTimestamp: the text is not of the profile, names a date that doesn't exist, or its
             instant lies outside the years 1 to 9999 in UTC.
     """
-    match = _TIMESTAMP.fullmatch(text)
+    match = _timestamp().fullmatch(text)
     if match is None:
         raise InvalidTimestamp(f"{quote(text)} {_fault(text)}")
     try:
@@ -92,6 +93,11 @@ def to_utc(instant: datetime) -> datetime:
         raise InvalidTimestamp(
             f"{instant.isoformat()} lies outside the years 1 to 9999 in UTC"
         ) from None
+
+
+@cache
+def _timestamp() -> re.Pattern[str]:
+    return re.compile(_TIMESTAMP)  # here, for an import would spend half a millisecond on it
 
 
 def _fault(text: str) -> str:
