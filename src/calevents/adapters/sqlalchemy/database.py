@@ -17,6 +17,7 @@ from calevents.adapters.sqlalchemy.errors import (
     translated,
     translation_of,
 )
+from calevents.adapters.sqlalchemy.inline import InlineReads
 from calevents.adapters.sqlalchemy.prepared import Prepared, driver_of
 from calevents.adapters.sqlalchemy.tables import DEFAULT_PREFIX, Tables
 
@@ -33,7 +34,8 @@ class Database:
     Args:
         engine: an async engine of the host, which stays the host's to dispose of, or a URL such as
             ``sqlite+aiosqlite:///calendar.db`` or ``postgresql+asyncpg://host/name`` for an engine
-            that :meth:`close` disposes of.
+            that :meth:`close` disposes of. With the URL of an SQLite file, events are read in the
+            event loop's thread; a read that meets a lock or takes 5 ms goes on in another one.
         schema: the schema of the tables; by default the connection's own.
         table_prefix: what the tables' names begin with.
 
@@ -59,10 +61,15 @@ class Database:
         # defaults to SERIALIZABLE would only add failures to retry.
         self._transactional = self.engine.execution_options(isolation_level="READ COMMITTED")
         self._is_asyncpg = self.engine.dialect.driver == "asyncpg"
+        self._driver_errors = driver_errors(self.engine.dialect.driver)
         # SQLite has one writer. Tasks of this process queue fairly here instead of polling for its
         # lock; in a shared in-memory database readers queue too, for there is but one connection.
         self._writer = asyncio.Lock() if self.dialect == "sqlite" else None
         self._reader = self._writer if isinstance(self.engine.pool, StaticPool) else None
+        # A host's engine may connect in ways that only it knows, and reset what comes back.
+        self._has_own_pool = self._owns_engine and self._reader is None
+        is_own_file = self._has_own_pool and self.dialect == "sqlite"
+        self._inline = InlineReads(self.engine) if is_own_file else None
 
     @cached_property
     def repository(self) -> "SQLAlchemyRepository":
@@ -114,6 +121,8 @@ class Database:
 
     async def close(self) -> None:
         """Dispose of the engine, if it was made here."""
+        if self._inline is not None:
+            self._inline.close()
         if self._owns_engine:
             await self.engine.dispose()
 
@@ -143,6 +152,10 @@ class Database:
         A connection that was lost while it lay in the pool, because the database was restarted
         say, is no reason to fail: the read is run once more, on a new one.
         """
+        if self._inline is not None:
+            rows = self._inline.rows(read, values)
+            if rows is not None:
+                return rows
         with translated():
             async with self._reader or nullcontext():
                 try:
@@ -157,15 +170,15 @@ class Database:
                 return await self._run(write, values)
 
     async def _run(self, statement: Prepared, values: Mapping[str, Any]) -> Sequence[Any]:
+        if self._has_own_pool and statement.is_direct:
+            return await self._run_directly(statement, values)
         engine = self.engine if statement.is_direct else self._autocommit
         # Not ``async with``, which makes a task to close in: there is next to nothing to wait for.
         connection = await engine.connect()
         try:
             return await statement.rows(connection, values)
         except ConnectionLost:
-            # Let SQLAlchemy notice too, and empty its pool of the other lost ones.
-            with suppress(DBAPIError):
-                await connection.exec_driver_sql("SELECT 1")
+            await _let_notice(connection)
             raise
         except asyncio.CancelledError:
             if self._writer is None:  # the answer may still be on its way
@@ -173,6 +186,30 @@ class Database:
             raise
         finally:
             await connection.close()
+
+    async def _run_directly(self, statement: Prepared, values: Mapping[str, Any]) -> Sequence[Any]:
+        """The same without SQLAlchemy's connection around the driver's, which takes as long again.
+
+        For a pool of our own, which does nothing with a connection that comes back.
+        """
+        try:
+            connection = await self.engine.raw_connection()
+        except self._driver_errors as error:
+            raise translation_of(error) from error
+        try:
+            return await statement.driver_rows(connection.driver_connection, values)
+        except ConnectionLost:
+            connection.invalidate()
+            async with self.engine.connect() as another:
+                await _let_notice(another)
+            raise
+        except asyncio.CancelledError:
+            if self._writer is None:
+                connection.invalidate()
+            raise
+        finally:
+            if connection.is_valid:
+                connection.close()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
@@ -210,9 +247,15 @@ class Database:
                 # Lost, or cancelled so that even the rollback didn't get through.
                 if driver.is_closed() or driver.is_in_transaction():
                     await connection.invalidate()
-                if isinstance(error, driver_errors("asyncpg")):
+                if isinstance(error, self._driver_errors):
                     raise translation_of(error) from error
                 raise
+
+
+async def _let_notice(connection: AsyncConnection) -> None:
+    """Let SQLAlchemy find out if a connection is lost, and empty its pool of the others."""
+    with suppress(DBAPIError):
+        await connection.exec_driver_sql("SELECT 1")
 
 
 def _engine(url: str) -> AsyncEngine:

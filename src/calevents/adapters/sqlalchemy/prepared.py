@@ -33,7 +33,8 @@ class Prepared:
         compiled = statement.compile(dialect=dialect)
         assert isinstance(compiled, SQLCompiler)
         self._statement = statement
-        self._sql = compiled.string
+        self.sql = compiled.string
+        """With the driver's own kind of placeholders."""
         self._run = _runner(dialect.driver, writes=isinstance(statement, UpdateBase))
         self._errors = driver_errors(dialect.driver)
         self.is_direct = self._run is not None
@@ -63,21 +64,35 @@ class Prepared:
             StorageUnavailable: the connection was lost, or the database is busy.
             StorageError: the database refused the statement.
         """
+        if self.is_direct:
+            return await self.driver_rows(driver_of(connection), values)
+        values = {**self._own, **values}
+        known = {name: values[name] for name, _ in self._binders if name not in self._own}
+        result = await connection.execute(self._statement, known)
+        found: Sequence[_Row] = result.all() if result.returns_rows else ()
+        return found
+
+    async def driver_rows(self, driver: Any, values: Mapping[str, Any]) -> Sequence[_Row]:
+        """The same on the driver's own connection, for a statement that :attr:`is_direct`."""
+        assert self._run is not None
+        parameters = self.parameters(values)
+        try:
+            rows = await self._run(driver, self.sql, parameters)
+        except self._errors as error:
+            raise translation_of(error) from error
+        return self.converted(rows)
+
+    def parameters(self, values: Mapping[str, Any]) -> list[Any]:
+        """The driver's parameters, in the order of the placeholders."""
         if self._own:
             values = {**self._own, **values}
-        if self._run is None:
-            known = {name: values[name] for name, _ in self._binders if name not in self._own}
-            result = await connection.execute(self._statement, known)
-            found: Sequence[_Row] = result.all() if result.returns_rows else ()
-            return found
-        parameters = [
+        return [
             values[name] if binder is None else binder(values[name])
             for name, binder in self._binders
         ]
-        try:
-            rows = await self._run(driver_of(connection), self._sql, parameters)
-        except self._errors as error:
-            raise translation_of(error) from error
+
+    def converted(self, rows: Sequence[_Row]) -> Sequence[_Row]:
+        """Rows of the driver's, with the values that the columns' types mean."""
         return [self._converted(row) for row in rows] if self._converters else rows
 
     def _converted(self, row: _Row) -> _Row:

@@ -26,9 +26,10 @@ from calevents.adapters.sqlalchemy.rows import (
     event_to_json,
     from_row,
     represent_row,
+    to_row,
 )
 from calevents.adapters.sqlalchemy.writing import Writes
-from calevents.audience import Viewer, audiences_of_event, audiences_of_viewer
+from calevents.audience import Viewer, audiences_of_viewer
 from calevents.event import Event
 from calevents.exceptions import ConcurrentWrite, IdempotencyKeyInFlight, IdempotencyKeyReused
 from calevents.listing import EventQuery
@@ -109,10 +110,12 @@ class SQLAlchemyRepository:
 
     async def replace(self, before: Event, after: Event) -> Event | None:
         """See :meth:`calevents.ports.EventRepository.replace`."""
-        writes, key, values = self._writes, self._writes.key(before), self._writes.values(after)
+        writes = self._writes
         if _placement(before) == _placement(after):
-            stamps = await self.database.write(writes.replace_event, {**values, **key})
+            values = {**to_row(after), **writes.version(before)}
+            stamps = await self.database.write(writes.replace_event, values)
         else:
+            key, values = writes.key(before), writes.values(after)
             async with self._unless_stale() as connection:
                 await self._arming.arm(connection, before, after)
                 stamps = await writes.replace_event.rows(connection, {**values, **key})
@@ -205,7 +208,7 @@ def _require_id(rows: Sequence[object]) -> None:
 
 def _placement(event: Event) -> tuple[object, ...]:
     """What other tables than the events' own say of ``event``."""
-    return (event.active, *audiences_of_event(event), event.start, event.end)
+    return event.start, event.end, event.active, event.user_id, event.countries
 
 
 def _lock_number(viewer: Viewer, key: str) -> int:

@@ -67,11 +67,12 @@ class Writes:
             .returning(events.c.notification_sent_at),
             dialect,
         )
-        """Answers the stamp that stays, or no row if the version is gone. Takes both values."""
+        """Answers the stamp that stays, or no row if the version is gone. Takes a row, and
+        :meth:`version`."""
         self.delete_event = Prepared(
             delete(events).where(this_version).returning(events.c.id), dialect
         )
-        """Answers no row if the version is gone. Takes :meth:`key`."""
+        """Answers no row if the version is gone. Takes :meth:`version`."""
         given = given_rows(dialect.name, _AUDIENCE)
         placed = audiences.insert().from_select(
             ["company_id", "audience", "starts_at", "event_id", "ends_at"],
@@ -119,12 +120,18 @@ class Writes:
             "armed": event.active,
         }
 
-    def key(self, event: Event) -> dict[str, Any]:
-        """What names the rows of ``event`` in this version."""
+    def version(self, event: Event) -> dict[str, Any]:
+        """What names the row of ``event`` in this version."""
         return {
             "key_company_id": event.company_id,
             "key_event_id": event.id,
             "key_version": event.version,
+        }
+
+    def key(self, event: Event) -> dict[str, Any]:
+        """What names all rows of ``event`` in this version."""
+        return {
+            **self.version(event),
             "key_starts_at": event.start,
             **self._given(event),
         }
