@@ -50,6 +50,8 @@ class Run:
     """Megabytes that a worker grew by, at its largest."""
     cpu: float
     """Processor time of the workers for one recipient, in microseconds."""
+    busy: float
+    """Cores that the whole machine kept busy: the workers, PostgreSQL, and this harness."""
 
 
 def run_fanout(bench: Bench) -> Outcome:
@@ -166,6 +168,11 @@ def run_workers(bench: Bench) -> Outcome:
                     values=[run.cpu for run in found],
                     unit="µs of worker CPU/recipient",
                 ),
+                Measured(
+                    subject=name,
+                    values=[run.busy for run in found],
+                    unit=f"cores busy, of {psutil.cpu_count()}",
+                ),
             )
         ],
         settings={"recipients": recipients},
@@ -231,11 +238,13 @@ def _dispatch(bench: Bench, url: str, recipients: int, *, workers: int) -> Run:
         event_id = asyncio.run(_create_event(url))
         with _memory_watched([process.processes for process in processes]) as grown:
             cpu = -sum(process.cpu_seconds() for process in processes)
+            busy = -_busy_seconds()
             begin = time.monotonic()
             for process in processes:
                 process.say("go")
             asyncio.run(_until_sent(url, event_id, processes))
             seconds = time.monotonic() - begin
+            busy += _busy_seconds()
             cpu += sum(process.cpu_seconds() for process in processes)
         for process in processes:
             process.say("stop")
@@ -245,7 +254,15 @@ def _dispatch(bench: Bench, url: str, recipients: int, *, workers: int) -> Run:
     if left:
         raise RuntimeError(f"{left} recipients weren't called")
     asyncio.run(_check_and_forget(url, event_id, recipients))
-    return Run(recipients / seconds, max(grown), cpu / recipients * 1e6)
+    return Run(recipients / seconds, max(grown), cpu / recipients * 1e6, busy / seconds)
+
+
+def _busy_seconds() -> float:
+    """Processor time that the machine has spent on anything."""
+    times = psutil.cpu_times()
+    # Linux counts a guest's time among the user's as well.
+    not_worked = ("idle", "iowait", "steal", "guest", "guest_nice")
+    return float(sum(v for name, v in times._asdict().items() if name not in not_worked))
 
 
 async def _create_event(url: str) -> int:

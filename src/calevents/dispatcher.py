@@ -26,7 +26,7 @@ from calevents.ports import Directory, NotificationLedger, Notifier
 from calevents.retrying import RetryPolicy
 from calevents.telemetry import DispatchDetails, DispatchKind, Telemetry
 
-__all__ = ["DispatchDetails", "DispatchKind", "Dispatcher", "idempotency_key"]
+__all__ = ["DispatchDetails", "DispatchKind", "Dispatcher", "idempotency_keys"]
 
 _logger = logging.getLogger("calevents.dispatcher")
 
@@ -408,6 +408,7 @@ class Dispatcher:
 
     def _deliveries(self, claim: Claim) -> list[Delivery]:
         messages: dict[tuple[str, str], Message] = {}
+        keys = idempotency_keys(claim.key)
         made = []
         for claimed in claim.deliveries:
             reader = claimed.locale, claimed.time_zone
@@ -421,9 +422,7 @@ class Dispatcher:
                     locale=claimed.locale,
                     time_zone=claimed.time_zone,
                     attempt=claimed.attempts + 1,
-                    idempotency_key=idempotency_key(
-                        claim.key, claimed.recipient_id, claimed.channel
-                    ),
+                    idempotency_key=keys(claimed.recipient_id, claimed.channel),
                     message=messages[reader],
                 )
             )
@@ -475,10 +474,20 @@ class Dispatcher:
                 await self._stopping.wait()
 
 
-def idempotency_key(key: NotificationKey, recipient_id: int, channel: str) -> str:
-    """The name of a delivery, the same for each of its attempts and for no other delivery."""
-    text = f"{key.company_id} {key.event_id} {key.start.isoformat()} {recipient_id} {channel}"
-    return blake2b(text.encode(), digest_size=16, person=b"calevents").hexdigest()
+def idempotency_keys(key: NotificationKey) -> Callable[[int, str], str]:
+    """Name a notification's deliveries, by recipient and channel.
+
+    A delivery has the same name for each of its attempts, and no other has it.
+    """
+    text = f"{key.company_id} {key.event_id} {key.start.isoformat()} "
+    begun = blake2b(text.encode(), digest_size=16, person=b"calevents")
+
+    def name(recipient_id: int, channel: str) -> str:
+        digest = begun.copy()
+        digest.update(f"{recipient_id} {channel}".encode())
+        return digest.hexdigest()
+
+    return name
 
 
 class _Once:

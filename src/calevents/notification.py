@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 
 import attrs
 
@@ -62,6 +63,7 @@ class Recipient:
                 raise ValueError(f"the address on {channel!r} must have no NUL character")
 
 
+@lru_cache(maxsize=4096)  # a million recipients have few locales, time zones and channels
 def _check_name(field: str, value: str) -> None:
     if not 0 < len(value) <= _LONGEST_NAME or "\0" in value:
         raise ValueError(f"{field} must have 1 to {_LONGEST_NAME} characters and no NUL")

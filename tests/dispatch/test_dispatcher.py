@@ -14,7 +14,7 @@ import attrs
 import pytest
 
 from calevents.adapters.memory import MemoryDirectory
-from calevents.dispatcher import DispatchDetails, DispatchKind, idempotency_key
+from calevents.dispatcher import DispatchDetails, DispatchKind, idempotency_keys
 from calevents.event import Event
 from calevents.exceptions import StorageUnavailable
 from calevents.ledger import DeliveryState, NotificationKey, NotificationState
@@ -167,15 +167,15 @@ async def test_a_text_that_fails_is_replaced(quick: Scene) -> None:
 def test_an_idempotency_key_names_one_delivery() -> None:
     key = NotificationKey(1, 2, NOON)
     others = [
-        idempotency_key(attrs.evolve(key, company_id=2), 3, "push"),
-        idempotency_key(attrs.evolve(key, event_id=3), 3, "push"),
-        idempotency_key(attrs.evolve(key, start=NOON + timedelta(microseconds=1)), 3, "push"),
-        idempotency_key(key, 4, "push"),
-        idempotency_key(key, 3, "mail"),
-        idempotency_key(key, 3, "push"),
+        idempotency_keys(attrs.evolve(key, company_id=2))(3, "push"),
+        idempotency_keys(attrs.evolve(key, event_id=3))(3, "push"),
+        idempotency_keys(attrs.evolve(key, start=NOON + timedelta(microseconds=1)))(3, "push"),
+        idempotency_keys(key)(4, "push"),
+        idempotency_keys(key)(3, "mail"),
+        idempotency_keys(key)(3, "push"),
     ]
     assert len(set(others)) == len(others)
-    assert idempotency_key(key, 3, "push") == others[-1]
+    assert idempotency_keys(key)(3, "push") == others[-1]
 
 
 # What notifiers answer

@@ -288,6 +288,11 @@ class SQLAlchemyLedger:
     async def sweep(self, key: NotificationKey) -> Sweep:
         """See :meth:`calevents.ports.NotificationLedger.sweep`."""
         async with self.database.transaction() as connection:
+            # Not locked at first: while recipients are recorded there is nothing to clear up, and
+            # whoever records them holds the lock most of the time.
+            found = await self._find(connection, key)
+            if found is None or found.is_being_resolved:
+                return Sweep()
             found = await self._lock(connection, key)
             if found is None or found.state in _CLOSED:
                 return Sweep()
@@ -544,6 +549,12 @@ class _Notification:
         event = row[7:]
         self.event: Event | None = None if event[0] is None else from_row(event)
         """If it is active and starts when the notification says."""
+
+    @property
+    def is_being_resolved(self) -> bool:
+        """Whether somebody looks for its recipients, and nothing has happened to its event."""
+        held = self.state is NotificationState.RESOLVING and self.leased
+        return held and self.event is not None and not self.passed
 
     @property
     def sendable(self) -> bool:
