@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import (
     ColumnElement,
     FromClause,
-    Select,
     StaticPool,
     Table,
     and_,
+    bindparam,
     delete,
     exists,
     literal,
@@ -29,7 +29,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from calevents.adapters.sqlalchemy.deliveries import Deliveries
 from calevents.adapters.sqlalchemy.dialects import current_instant
-from calevents.adapters.sqlalchemy.rows import columns_of, from_row
+from calevents.adapters.sqlalchemy.notifications import CLAIMABLE, Notifications, is_of
 from calevents.adapters.sqlalchemy.tables import Instant
 from calevents.event import Event
 from calevents.ledger import (
@@ -56,7 +56,6 @@ if TYPE_CHECKING:
 
 __all__ = ["SQLAlchemyLedger"]
 
-_CLAIMABLE = (NotificationState.WAITING, NotificationState.RESOLVING, NotificationState.SENDING)
 _RESOLVABLE = (NotificationState.WAITING, NotificationState.RESOLVING)
 _CLOSED = (NotificationState.SENT, NotificationState.EXPIRED, NotificationState.CANCELLED)
 
@@ -76,6 +75,13 @@ class SQLAlchemyLedger:
         self._notifications = tables.notifications
         self._deliveries = tables.deliveries
         self._batches = tables.batches
+        self._now: ColumnElement[datetime] = (
+            current_instant(database.dialect)
+            if clock is None
+            else bindparam("now", callable_=clock, type_=Instant)
+        )
+        self._select_now = select(self._now)
+        self._rows = Notifications(tables, self._now)
 
     # What there is to do
 
@@ -88,7 +94,7 @@ class SQLAlchemyLedger:
             self._batches.c.starts_at == columns.starts_at,
         )
         order = (columns.due_at, columns.company_id, columns.event_id, columns.starts_at)
-        now = self._now()
+        now = self._now
         query = (
             select(
                 *order,
@@ -118,7 +124,7 @@ class SQLAlchemyLedger:
         """See :meth:`calevents.ports.NotificationLedger.expire_missed`."""
         columns = self._notifications.c
         key = (columns.company_id, columns.event_id, columns.starts_at)
-        now = self._now()
+        now = self._now
         missed = and_(
             columns.due_at <= now,
             columns.starts_at <= now,
@@ -143,13 +149,13 @@ class SQLAlchemyLedger:
     async def begin(self, key: NotificationKey, *, token: str, lease: float) -> Resolution | None:
         """See :meth:`calevents.ports.NotificationLedger.begin`."""
         async with self.database.transaction() as connection:
-            found = await self._lock(connection, key)
+            found = await self._rows.lock(connection, key)
             if found is None or found.state not in _RESOLVABLE or found.leased:
                 return None
             event = found.event
             if event is None or (found.passed and not found.opened):
                 return None
-            await self._set(
+            await self._rows.set(
                 connection,
                 key,
                 state=NotificationState.RESOLVING,
@@ -171,13 +177,13 @@ class SQLAlchemyLedger:
         key = resolution.key
         last = recipients[-1].id
         async with self.database.transaction() as connection:
-            found = await self._lock(connection, key)
+            found = await self._rows.lock(connection, key)
             if found is None or found.token != resolution.token:
                 return None
             await self._deliveries_of(connection, key, found.now).add(
                 resolution.event, recipients, batch_size, passed=found.passed
             )
-            await self._set(
+            await self._rows.set(
                 connection,
                 key,
                 after_id=last,
@@ -188,10 +194,10 @@ class SQLAlchemyLedger:
     async def resolved(self, resolution: Resolution) -> bool:
         """See :meth:`calevents.ports.NotificationLedger.resolved`."""
         async with self.database.transaction() as connection:
-            found = await self._lock(connection, resolution.key)
+            found = await self._rows.lock(connection, resolution.key)
             if found is None or found.token != resolution.token:
                 return False
-            await self._set(
+            await self._rows.set(
                 connection,
                 resolution.key,
                 state=NotificationState.SENDING,
@@ -205,7 +211,7 @@ class SQLAlchemyLedger:
         table, columns = self._notifications, self._notifications.c
         statement = (
             update(table)
-            .where(self._is(table, resolution.key), columns.token == resolution.token)
+            .where(is_of(table, resolution.key), columns.token == resolution.token)
             .values(token=None, lease_until=None)
         )
         async with self.database.transaction() as connection:
@@ -227,7 +233,7 @@ class SQLAlchemyLedger:
         """See :meth:`calevents.ports.NotificationLedger.claim`."""
         while True:
             async with self.database.transaction() as connection:
-                found = await self._find(connection, key)
+                found = await self._rows.find(connection, key)
                 if found is None or not found.sendable or found.event is None:
                     return None
                 deliveries = self._deliveries_of(connection, key, found.now)
@@ -247,7 +253,7 @@ class SQLAlchemyLedger:
                 if len(seen) < len(rows):
                     # The event may have changed since, and then changed back: look again while
                     # nobody can.
-                    locked = await self._lock(connection, key)
+                    locked = await self._rows.lock(connection, key)
                     if locked is None or locked.event is None:
                         await deliveries.release(token)
                         return None
@@ -261,10 +267,10 @@ class SQLAlchemyLedger:
     async def renew(self, key: NotificationKey, token: str, *, lease: float) -> bool:
         """See :meth:`calevents.ports.NotificationLedger.renew`."""
         async with self.database.reading() as connection:
-            now = (await connection.execute(select(self._now()))).scalar_one()
+            now = await self._time(connection)
             renewed = await connection.execute(
                 update(self._batches)
-                .where(self._is(self._batches, key), self._batches.c.token == token)
+                .where(is_of(self._batches, key), self._batches.c.token == token)
                 .values(available_at=now + timedelta(seconds=lease))
             )
             return bool(renewed.rowcount)
@@ -272,13 +278,13 @@ class SQLAlchemyLedger:
     async def release(self, key: NotificationKey, token: str) -> bool:
         """See :meth:`calevents.ports.NotificationLedger.release`."""
         async with self.database.transaction() as connection:
-            now = (await connection.execute(select(self._now()))).scalar_one()
+            now = await self._time(connection)
             return await self._deliveries_of(connection, key, now).release(token)
 
     async def settle(self, claim: Claim, settlements: Sequence[Settlement]) -> bool:
         """See :meth:`calevents.ports.NotificationLedger.settle`."""
         async with self.database.transaction() as connection:
-            now = (await connection.execute(select(self._now()))).scalar_one()
+            now = await self._time(connection)
             deliveries = self._deliveries_of(connection, claim.key, now)
             held = await deliveries.let_go(claim.token)
             if held:
@@ -290,36 +296,36 @@ class SQLAlchemyLedger:
         async with self.database.transaction() as connection:
             # Not locked at first: while recipients are recorded there is nothing to clear up, and
             # whoever records them holds the lock most of the time.
-            found = await self._find(connection, key)
+            found = await self._rows.find(connection, key)
             if found is None or found.is_being_resolved:
                 return Sweep()
-            found = await self._lock(connection, key)
+            found = await self._rows.lock(connection, key)
             if found is None or found.state in _CLOSED:
                 return Sweep()
             state = found.state
             if state is NotificationState.WAITING and found.passed and not found.opened:
-                await self._set(connection, key, state=NotificationState.EXPIRED, due_at=None)
+                await self._rows.set(connection, key, state=NotificationState.EXPIRED, due_at=None)
                 return Sweep(0, NotificationState.EXPIRED)
             if state is not NotificationState.CANCELLING and found.event is None:
                 # Somebody wrote to the events without the repository.
                 state = NotificationState.CANCELLING
-                await self._set(connection, key, state=state, token=None, lease_until=None)
+                await self._rows.set(connection, key, state=state, token=None, lease_until=None)
             deliveries, swept = self._deliveries_of(connection, key, found.now), 0
             if state is NotificationState.CANCELLING:
                 swept = await deliveries.end(DeliveryState.CANCELLED)
             elif found.passed:
                 swept = await deliveries.end(DeliveryState.EXPIRED)
-            left = select(exists().where(self._is(self._batches, key)))
+            left = select(exists().where(is_of(self._batches, key)))
             if (await connection.execute(left)).scalar_one():
                 return Sweep(swept)
             if state is NotificationState.CANCELLING:
                 closed = NotificationState.CANCELLED
             elif state is NotificationState.SENDING:
                 closed = NotificationState.SENT
-                await self._stamp(connection, key, found.now)
+                await self._rows.stamp(connection, key, found.now)
             else:
                 return Sweep(swept)
-            await self._set(connection, key, state=closed, due_at=None)
+            await self._rows.set(connection, key, state=closed, due_at=None)
             return Sweep(swept, closed)
 
     # For people
@@ -349,7 +355,7 @@ class SQLAlchemyLedger:
             self._joined(batches, deliveries),
             batches.c.batch_id == deliveries.c.batch_id,
             batches.c.token.is_not(None),
-            batches.c.available_at > self._now(),
+            batches.c.available_at > self._now,
         )
         async with self.database.reading() as connection:
             found = (await connection.execute(states)).all()
@@ -399,7 +405,7 @@ class SQLAlchemyLedger:
                 .where(
                     columns.due_at.is_(None),
                     columns.starts_at < before,
-                    columns.starts_at < self._now(),
+                    columns.starts_at < self._now,
                 )
                 .limit(1)
                 .with_for_update(skip_locked=True)
@@ -408,7 +414,7 @@ class SQLAlchemyLedger:
             if row is None:
                 return 0
             key = NotificationKey(*row)
-            this = self._is(deliveries, key)
+            this = is_of(deliveries, key)
             page = (
                 select(deliveries.c.recipient_id)
                 .where(this)
@@ -422,7 +428,7 @@ class SQLAlchemyLedger:
                 doomed = doomed.where(deliveries.c.recipient_id <= last)
             purged = (await connection.execute(doomed)).rowcount
             if last is None:
-                await connection.execute(delete(notifications).where(self._is(notifications, key)))
+                await connection.execute(delete(notifications).where(is_of(notifications, key)))
                 purged += 1
             return purged
 
@@ -447,23 +453,14 @@ class SQLAlchemyLedger:
 
     # Parts of statements
 
-    def _now(self) -> ColumnElement[datetime]:
-        if self._clock is not None:
-            return literal(self._clock(), Instant)
-        return current_instant(self.database.dialect)
+    async def _time(self, connection: AsyncConnection) -> datetime:
+        now: datetime = (await connection.execute(self._select_now)).scalar_one()
+        return now
 
     def _deliveries_of(
         self, connection: AsyncConnection, key: NotificationKey, now: datetime
     ) -> Deliveries:
         return Deliveries(connection, self.database.tables, key, now)
-
-    @staticmethod
-    def _is(table: Table, key: NotificationKey) -> ColumnElement[bool]:
-        return and_(
-            table.c.company_id == key.company_id,
-            table.c.event_id == key.event_id,
-            table.c.starts_at == key.start,
-        )
 
     @staticmethod
     def _joined(left: Table | FromClause, right: Table) -> ColumnElement[bool]:
@@ -472,93 +469,6 @@ class SQLAlchemyLedger:
             left.c.event_id == right.c.event_id,
             left.c.starts_at == right.c.starts_at,
         )
-
-    def _select(self, key: NotificationKey) -> Select[Any]:
-        notifications, events = self._notifications, self._events
-        now = self._now()
-        columns = notifications.c
-        this = and_(
-            events.c.company_id == columns.company_id,
-            events.c.id == columns.event_id,
-            events.c.starts_at == columns.starts_at,
-            events.c.active.is_(True),
-        )
-        return (
-            select(
-                now,
-                columns.state,
-                columns.opened,
-                columns.token,
-                columns.after_id,
-                columns.starts_at <= now,
-                and_(columns.lease_until.is_not(None), columns.lease_until > now),
-                *columns_of(events),
-            )
-            .join_from(notifications, events, this, isouter=True)
-            .where(self._is(notifications, key))
-        )
-
-    async def _find(
-        self, connection: AsyncConnection, key: NotificationKey
-    ) -> "_Notification | None":
-        row = (await connection.execute(self._select(key))).first()
-        return None if row is None else _Notification(row)
-
-    async def _lock(
-        self, connection: AsyncConnection, key: NotificationKey
-    ) -> "_Notification | None":
-        columns = self._notifications.c
-        lock = select(columns.state).where(self._is(self._notifications, key)).with_for_update()
-        if (await connection.execute(lock)).first() is None:
-            return None
-        # A statement of its own, so that it sees what was committed while the lock was waited for.
-        return await self._find(connection, key)
-
-    async def _set(
-        self, connection: AsyncConnection, key: NotificationKey, **values: object
-    ) -> None:
-        table = self._notifications
-        await connection.execute(update(table).where(self._is(table, key)).values(**values))
-
-    async def _stamp(
-        self, connection: AsyncConnection, key: NotificationKey, now: datetime
-    ) -> None:
-        events = self._events
-        await connection.execute(
-            update(events)
-            .where(
-                events.c.company_id == key.company_id,
-                events.c.id == key.event_id,
-                events.c.starts_at == key.start,
-            )
-            .values(notification_sent_at=now)
-        )
-
-
-class _Notification:
-    """A notification as a transaction finds it."""
-
-    def __init__(self, row: Any) -> None:
-        self.now: datetime = row[0]
-        self.state = NotificationState(row[1])
-        self.opened = bool(row[2])
-        self.token: str | None = row[3]
-        self.after_id: int | None = row[4]
-        self.passed = bool(row[5])
-        self.leased = bool(row[6])
-        event = row[7:]
-        self.event: Event | None = None if event[0] is None else from_row(event)
-        """If it is active and starts when the notification says."""
-
-    @property
-    def is_being_resolved(self) -> bool:
-        """Whether somebody looks for its recipients, and nothing has happened to its event."""
-        held = self.state is NotificationState.RESOLVING and self.leased
-        return held and self.event is not None and not self.passed
-
-    @property
-    def sendable(self) -> bool:
-        return self.state in _CLAIMABLE and not self.passed
 
 
 def _seen(
@@ -575,7 +485,7 @@ def _due(row: Any) -> Due:
         NotificationKey(company_id, event_id, start),
         since,
         resolvable=state in _RESOLVABLE and bool(free) and bool(opened or not passed),
-        claimable=state in _CLAIMABLE and bool(ready) and not passed,
+        claimable=state in CLAIMABLE and bool(ready) and not passed,
         sweepable=bool(passed)
         or state == NotificationState.CANCELLING
         or (state == NotificationState.SENDING and not filled),
