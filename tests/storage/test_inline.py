@@ -153,11 +153,19 @@ async def test_a_closed_database_leaves_the_file_to_others(path: Path) -> None:
     await database.close()
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite+aiosqlite://",
+        "sqlite+aiosqlite:///:memory:",
+        "sqlite+aiosqlite:///file:shared?mode=memory&cache=shared&uri=true",
+    ],
+)
 async def test_a_host_s_engine_and_a_database_in_memory_are_read_through_the_pool(
-    path: Path,
+    path: Path, url: str
 ) -> None:
     host = create_async_engine(f"sqlite+aiosqlite:///{path}")
-    for database in (Database(host), Database("sqlite+aiosqlite://")):
+    for database in (Database(host), Database(url)):
         async with database:
             await database.create_tables()
             company = Calendar(database.repository).company(1)

@@ -268,8 +268,10 @@ def _engine(url: str) -> AsyncEngine:
         "pool_timeout": 5,
         "pool_reset_on_return": None,
     }
-    if make_url(url).get_backend_name() == "sqlite":
+    parts = make_url(url)
+    if parts.get_backend_name() == "sqlite":
         options["connect_args"] = {"timeout": 5}
-        if make_url(url).database in {None, "", ":memory:"}:
-            return create_async_engine(url)  # its one connection is the database
+        if parts.database in {None, "", ":memory:"} or parts.query.get("mode") == "memory":
+            # Its one connection is the database.
+            return create_async_engine(url, poolclass=StaticPool)
     return create_async_engine(url, **options)
