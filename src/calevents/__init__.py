@@ -1,6 +1,6 @@
 """calevents: a calendar that a company and its members share, for any host application.
 
-What writes, pushes or explains is loaded when it is first asked for.
+What writes, represents, pushes or explains is loaded when it is first asked for.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -27,13 +27,13 @@ from calevents.exceptions import (
     UnknownTimeZone,
 )
 from calevents.listing import Page, Sort, View
-from calevents.representation import represent
 
 if TYPE_CHECKING:
     from calevents.dispatcher import DispatchDetails, Dispatcher
     from calevents.draft import EventDraft, EventPatch, ImageDraft
     from calevents.explanation import Explanation, Reason, explain
     from calevents.notification import Delivery, Message, Outcome, Recipient, Result
+    from calevents.representation import represent
 
 __all__ = [
     "NOTICE",
@@ -94,6 +94,7 @@ _LOADED_WHEN_ASKED_FOR = {
     "Recipient": "calevents.notification",
     "Result": "calevents.notification",
     "explain": "calevents.explanation",
+    "represent": "calevents.representation",
 }
 
 

@@ -22,7 +22,6 @@ from calevents.exceptions import (
     InvalidQuery,
     PreconditionFailed,
 )
-from calevents.identifiers import new_id
 from calevents.listing import (
     EventQuery,
     Page,
@@ -31,7 +30,6 @@ from calevents.listing import (
     position_of,
     query_for,
 )
-from calevents.representation import represent_natively
 
 if TYPE_CHECKING:  # the ports know the whole ledger, which a calendar alone doesn't need
     from calevents.draft import Disambiguation, EventDraft, EventPatch
@@ -158,6 +156,8 @@ class Scope:
         if hasattr(repository, "list_represented"):
             shown = await repository.list_represented(self.viewer, query, now)
         else:
+            from calevents.representation import represent_natively
+
             events = await repository.list(self.viewer, query, now)
             shown = [represent_natively(event, now) for event in events]
         if len(shown) < query.limit:
@@ -244,7 +244,9 @@ class Scope:
             InvalidEvent: with every fault of the merged event.
             ConcurrentWrite: other writers kept changing the event meanwhile.
         """
-        from calevents.composition import compose  # here, for reading doesn't need it
+        # Here, for reading doesn't need them.
+        from calevents.composition import compose
+        from calevents.identifiers import new_id
 
         calendar = self.calendar
         for _ in range(_ATTEMPTS):
@@ -285,7 +287,9 @@ class Scope:
         idempotency_key: str | None,
         disambiguation: Disambiguation,
     ) -> Creation:
-        from calevents.composition import compose  # here, for reading doesn't need it
+        # Here, for reading doesn't need them.
+        from calevents.composition import compose
+        from calevents.identifiers import new_id
 
         now = self.calendar.clock()
         key = None if idempotency_key is None else _key(idempotency_key, draft, now)

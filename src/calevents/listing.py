@@ -15,7 +15,6 @@ from calevents.audience import MAX_ID, Company, Viewer
 from calevents.countries import country_code
 from calevents.event import Event, Status
 from calevents.exceptions import InvalidQuery, InvalidTimestamp, UnknownCountry
-from calevents.timestamps import parse_instant, to_utc
 
 __all__ = [
     "DEFAULT_LIMIT",
@@ -183,6 +182,10 @@ def _integer(given: Mapping[str, object], name: str, most: int) -> int | None:
 
 def _instant(given: Mapping[str, object], name: str) -> datetime | None:
     value = given.get(name)
+    if value is None:
+        return None
+    from calevents.timestamps import parse_instant, to_utc  # here, for few lists have a range
+
     try:
         if isinstance(value, str):
             return parse_instant(value)
@@ -190,8 +193,6 @@ def _instant(given: Mapping[str, object], name: str) -> datetime | None:
             return to_utc(value)
     except InvalidTimestamp as error:
         raise InvalidQuery(name, f"{error} (in a URL, write + as %2B)") from None
-    if value is None:
-        return None
     raise InvalidQuery(name, "must be an instant such as 2025-06-15T14:00:00Z")
 
 

@@ -238,7 +238,8 @@ class Database:
     @asynccontextmanager
     async def _driver_begun(self) -> AsyncIterator[AsyncConnection]:
         """A transaction that asyncpg begins and ends: prepared statements pass SQLAlchemy by."""
-        async with self._autocommit.connect() as connection:
+        connection = await self._autocommit.connect()  # not ``async with``: see _run
+        try:
             driver = driver_of(connection)
             try:
                 async with driver.transaction(isolation="read_committed"):
@@ -250,6 +251,8 @@ class Database:
                 if isinstance(error, self._driver_errors):
                     raise translation_of(error) from error
                 raise
+        finally:
+            await connection.close()
 
 
 async def _let_notice(connection: AsyncConnection) -> None:
