@@ -3,16 +3,18 @@
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import event as events
+from sqlalchemy import select, text
 
 from calevents.adapters.memory import MemoryLedger, MemoryRepository
 from calevents.adapters.sqlalchemy import Database, SQLAlchemyLedger
-from calevents.ledger import Sweep
+from calevents.ledger import DeliveryState, Settlement, Sweep
 from calevents.testing import FixedClock
 from calevents.testing.ledger_contract import LedgerStorage, NotificationLedgerContract
-from calevents.testing.ledger_contract.scene import Scene, key_of
+from calevents.testing.ledger_contract.scene import Scene, key_of, people
 
 
 class TestMemory(NotificationLedgerContract):
@@ -56,3 +58,31 @@ class TestPostgreSQL(NotificationLedgerContract):
                 await connection.execute(select(notifications).with_for_update())
                 sweep = await asyncio.wait_for(scene.ledger.sweep(key), 30)
         assert sweep == Sweep()
+
+    async def test_batches_are_found_by_their_index_when_statistics_know_other_events_alone(
+        self, scene: Scene, storage: LedgerStorage
+    ) -> None:
+        assert isinstance(storage.ledger, SQLAlchemyLedger)
+        engine = storage.ledger.database.engine
+        fill = """INSERT INTO calevents_deliveries (company_id, event_id, starts_at, recipient_id,
+                channel, batch_id, state, attempts, doubtful, locale, time_zone, created_at)
+            SELECT 1, 1, now(), n, 'push', n / 500, 'sent', 1, false, 'en', 'UTC', now()
+            FROM generate_series(1, 200000) AS n"""
+        async with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+            await connection.execute(text(fill))
+            await connection.execute(text("ANALYZE calevents_deliveries"))
+        key = await scene.resolve(await scene.event(), people(*range(1, 4_001)), 100)
+        plans: list[str] = []
+
+        def explain(_: Any, cursor: Any, sql: str, values: Any, *__: Any) -> None:
+            if "calevents_deliveries" in sql and "batch_id IN" in sql:
+                cursor.execute(f"EXPLAIN {sql}", values)
+                plans.append("\n".join(row[0] for row in cursor.fetchall()))
+
+        events.listen(engine.sync_engine, "before_cursor_execute", explain)
+        claim = await scene.claimed(key, limit=100)
+        await scene.ledger.settle(claim, [Settlement(DeliveryState.SENT)] * 100)
+        assert len(plans) == 2
+        for plan in plans:
+            assert "calevents_deliveries_by_batch" in plan
+            assert "calevents_deliveries_pkey" not in plan

@@ -13,6 +13,7 @@ from sqlalchemy import (
     Boolean,
     ColumnElement,
     Integer,
+    Interval,
     String,
     Table,
     Text,
@@ -31,6 +32,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import TypeEngine
 
 from calevents.adapters.sqlalchemy.dialects import given_rows, given_values, insert_into
+from calevents.adapters.sqlalchemy.notifications import is_of
 from calevents.adapters.sqlalchemy.tables import Instant, Tables
 from calevents.event import Event
 from calevents.identifiers import new_id
@@ -403,13 +405,23 @@ class Deliveries:
     # Parts
 
     def _these(self, table: Table, batches: Sequence[int] | None = None) -> ColumnElement[bool]:
-        key = self._key
-        these = and_(
-            table.c.company_id == key.company_id,
-            table.c.event_id == key.event_id,
-            table.c.starts_at == key.start,
+        if batches is None:
+            return is_of(table, self._key)
+        in_batches = table.c.batch_id.in_(batches)
+        if table is self._batches:
+            return and_(is_of(table, self._key), in_batches)
+        # A new event is unknown to PostgreSQL's statistics, and then the primary key looks as good
+        # as the index of the batches: every claim would read all recipients of the event. A sum
+        # can't be looked up in an index, so that the batches are, and the event is only checked.
+        starts_at: ColumnElement[Any] = table.c.starts_at
+        if self._dialect == "postgresql":  # which can also skip to a start within an index
+            starts_at = starts_at + literal(timedelta(0), Interval)
+        return and_(
+            table.c.company_id == self._key.company_id,
+            table.c.event_id + 0 == self._key.event_id,
+            starts_at == self._key.start,
+            in_batches,
         )
-        return these if batches is None else and_(these, table.c.batch_id.in_(batches))
 
     async def _insert_batches(
         self,
