@@ -1,112 +1,128 @@
-"""What an event's write does to its notification, within the same transaction."""
+"""What an event's write does to its notifications: a few rows, however many the recipients."""
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import BigInteger, Boolean, Dialect, and_, bindparam, delete, or_, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    ColumnElement,
+    Delete,
+    Table,
+    Update,
+    and_,
+    bindparam,
+    delete,
+    not_,
+    null,
+    or_,
+    update,
+)
+from sqlalchemy.dialects.postgresql import Insert as PostgresqlInsert
+from sqlalchemy.dialects.sqlite import Insert as SqliteInsert
 
-from calevents.adapters.sqlalchemy.dialects import insert_into
-from calevents.adapters.sqlalchemy.prepared import Prepared
-from calevents.adapters.sqlalchemy.tables import Instant, Tables
+from calevents.adapters.sqlalchemy.tables import Instant
 from calevents.event import NOTICE, Event
 from calevents.ledger import NotificationState
 
-__all__ = ["Arming", "armed_values", "due_at"]
+__all__ = [
+    "ARMED",
+    "Rearming",
+    "arm",
+    "armed_values",
+    "cancel",
+    "delete_unopened",
+    "forget",
+    "is_notification",
+]
+
+ARMED = ("company_id", "event_id", "starts_at", "state", "due_at", "opened")
+"""The columns that are written when a notification is armed."""
+
+_Insert = TypeVar("_Insert", PostgresqlInsert, SqliteInsert)
 
 _THE_BEGINNING = datetime.min.replace(tzinfo=UTC)
 _OPEN = (NotificationState.WAITING, NotificationState.RESOLVING, NotificationState.SENDING)
 
 
-class Arming:
-    """Arms, moves and cancels notifications: a few rows a write, however many the recipients."""
+class Rearming(NamedTuple):
+    """What a write of an event means for its notifications. Statements take it as parameters."""
 
-    def __init__(self, tables: Tables, dialect: Dialect) -> None:
-        table = tables.notifications
-        this = and_(
-            table.c.company_id == bindparam("key_company_id", type_=BigInteger),
-            table.c.event_id == bindparam("key_event_id", type_=BigInteger),
-            table.c.starts_at == bindparam("key_starts_at", type_=Instant),
-        )
-        self._delete_unopened = Prepared(
-            delete(table)
-            .where(this, table.c.state == NotificationState.WAITING, table.c.opened.is_(False))
-            .returning(table.c.event_id),
-            dialect,
-        )
-        self._cancel = Prepared(
-            update(table)
-            .where(this, or_(*(table.c.state == state for state in _OPEN)))
-            .values(state=NotificationState.CANCELLING, token=None, lease_until=None),
-            dialect,
-        )
-        self._forget = Prepared(
-            update(table)
-            .where(this, table.c.state == NotificationState.SENT)
-            .values(state=NotificationState.CANCELLED),
-            dialect,
-        )
-        inserted = insert_into(dialect.name, table).values(
-            {name: bindparam(name) for name in (*_ARMED, "opened")}
-        )
-        # What was sent stays sent, unless the event has moved away and come back.
-        anew = or_(
-            table.c.state != NotificationState.SENT, bindparam("moved", type_=Boolean).is_(True)
-        )
-        self._arm = Prepared(
-            inserted.on_conflict_do_update(
-                index_elements=list(table.primary_key),
-                set_={name: inserted.excluded[name] for name in ("state", "due_at")}
-                | {"token": None, "lease_until": None, "after_id": None},
-                where=anew,
-            ),
-            dialect,
-        )
+    withdrawn: bool = False
+    """The one for the former start isn't to be sent any more."""
+    armed: bool = False
+    """The one for the present start is to be sent."""
+    moved: bool = False
+    """The present start is another one than the former, or there is but one of them."""
+    forgotten: bool = False
+    """If the one for the present start was ever sent, that counts no longer."""
 
-    async def arm(
-        self, connection: AsyncConnection, before: Event | None, after: Event | None
-    ) -> None:
-        """Do for the notification what the write from ``before`` to ``after`` means for it.
-
-        To be called before the event itself is written, since the ledger locks the notification
-        first and the event second when it stamps.
-        """
+    @classmethod
+    def of(cls, before: Event | None, after: Event | None) -> "Rearming":
+        """What the write from ``before`` to ``after`` means; ``None`` is outside of its life."""
         if before is not None and after is not None and _terms(before) == _terms(after):
-            return
-        withdrawn = before if before is not None and before.active else None
-        armed = after if after is not None and after.active else None
-        if withdrawn is not None and armed is not None and withdrawn.start == armed.start:
-            withdrawn = None  # meant for others now: the recipients are looked for again
-        # Two writers that move an event to and fro lock its notifications in the same order.
-        if withdrawn is not None and (armed is None or withdrawn.start < armed.start):
-            await self._withdraw(connection, withdrawn)
-            withdrawn = None
-        if armed is not None:
-            moved = before is None or before.start != armed.start
-            await self._arm.rows(connection, armed_values(armed) | {"moved": moved})
-        elif before is not None and after is not None and before.start != after.start:
-            # Moved while it is off: if it was ever notified for this start, that is forgotten as
-            # the event's stamp is, so that it is armed when it is switched on.
-            await self._forget.rows(connection, _key(after))
-        if withdrawn is not None:
-            await self._withdraw(connection, withdrawn)
-
-    async def _withdraw(self, connection: AsyncConnection, event: Event) -> None:
-        key = _key(event)
-        # Most were never opened and leave nothing behind.
-        if not await self._delete_unopened.rows(connection, key):
-            await self._cancel.rows(connection, key)
+            return cls()
+        moved = before is None or after is None or before.start != after.start
+        armed = after is not None and after.active
+        return cls(
+            # Armed again at the same start, it is meant for others now: they are looked for anew.
+            withdrawn=before is not None and before.active and (moved or not armed),
+            armed=armed,
+            moved=moved,
+            # Moved while it is off: what was sent for this start is forgotten as the event's stamp
+            # is, so that it is armed when it is switched on.
+            forgotten=moved and before is not None and after is not None and not after.active,
+        )
 
 
-def _key(event: Event) -> dict[str, Any]:
-    return {
-        "key_company_id": event.company_id,
-        "key_event_id": event.id,
-        "key_starts_at": event.start,
-    }
+# Each statement says what it changes; whose notification it is, its user adds.
 
 
-_ARMED = ("company_id", "event_id", "starts_at", "state", "due_at")
+def is_notification(table: Table, *starts: str) -> ColumnElement[bool]:
+    """Whether a row is of the event ``key_…``, for a start in one of the parameters ``starts``."""
+    return and_(
+        table.c.company_id == bindparam("key_company_id", type_=BigInteger),
+        table.c.event_id == bindparam("key_event_id", type_=BigInteger),
+        table.c.starts_at.in_([bindparam(start, type_=Instant) for start in starts]),
+    )
+
+
+def delete_unopened(table: Table) -> Delete:
+    """Delete what nobody ever looked for recipients of, as most; it leaves nothing behind."""
+    return delete(table).where(_is_unopened(table))
+
+
+def cancel(table: Table) -> Update:
+    """Cancel what isn't done; the ledger then brings its deliveries to their end."""
+    is_open = or_(*(table.c.state == state for state in _OPEN))
+    return (
+        update(table)
+        .where(is_open, not_(_is_unopened(table)))
+        .values(state=NotificationState.CANCELLING, token=null(), lease_until=null())
+    )
+
+
+def forget(table: Table) -> Update:
+    """Forget that it was sent, so that it can be armed again."""
+    return (
+        update(table)
+        .where(table.c.state == NotificationState.SENT)
+        .values(state=NotificationState.CANCELLED)
+    )
+
+
+def arm(inserted: _Insert, table: Table) -> _Insert:
+    """``inserted``, of the columns ``ARMED``, or the same for a row that is there; takes ``moved``.
+
+    What was sent stays sent, unless the event has moved away and come back.
+    """
+    moved = bindparam("moved", type_=Boolean)
+    return inserted.on_conflict_do_update(
+        index_elements=list(table.primary_key),
+        set_={name: inserted.excluded[name] for name in ("state", "due_at")}
+        | {name: null() for name in ("token", "lease_until", "after_id")},
+        where=or_(table.c.state != NotificationState.SENT, moved.is_(True)),
+    )
 
 
 def armed_values(event: Event) -> dict[str, Any]:
@@ -116,13 +132,16 @@ def armed_values(event: Event) -> dict[str, Any]:
         "event_id": event.id,
         "starts_at": event.start,
         "state": NotificationState.WAITING.value,
-        "due_at": due_at(event.start),
+        "due_at": _due_at(event.start),
         "opened": False,
     }
 
 
-def due_at(start: datetime) -> datetime:
-    """When a notification for ``start`` becomes due."""
+def _is_unopened(table: Table) -> ColumnElement[bool]:
+    return and_(table.c.state == NotificationState.WAITING, table.c.opened.is_(False))
+
+
+def _due_at(start: datetime) -> datetime:
     return start - NOTICE if start - _THE_BEGINNING > NOTICE else _THE_BEGINNING
 
 
