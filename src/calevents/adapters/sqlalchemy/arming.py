@@ -8,6 +8,7 @@ from sqlalchemy import (
     Boolean,
     ColumnElement,
     Delete,
+    FromClause,
     Table,
     Update,
     and_,
@@ -75,7 +76,8 @@ class Rearming(NamedTuple):
         )
 
 
-# Each statement says what it changes; whose notification it is, its user adds.
+# Each statement says what it changes; whose notification it is, its user adds. ``found`` is where
+# the columns that decide are read: the rows as they were locked, or the table itself.
 
 
 def is_notification(table: Table, *starts: str) -> ColumnElement[bool]:
@@ -87,26 +89,28 @@ def is_notification(table: Table, *starts: str) -> ColumnElement[bool]:
     )
 
 
-def delete_unopened(table: Table) -> Delete:
+def delete_unopened(table: Table, found: FromClause | None = None) -> Delete:
     """Delete what nobody ever looked for recipients of, as most; it leaves nothing behind."""
-    return delete(table).where(_is_unopened(table))
+    return delete(table).where(_is_unopened(table if found is None else found))
 
 
-def cancel(table: Table) -> Update:
+def cancel(table: Table, found: FromClause | None = None) -> Update:
     """Cancel what isn't done; the ledger then brings its deliveries to their end."""
-    is_open = or_(*(table.c.state == state for state in _OPEN))
+    found = table if found is None else found
+    is_open = or_(*(found.c.state == state for state in _OPEN))
     return (
         update(table)
-        .where(is_open, not_(_is_unopened(table)))
+        .where(is_open, not_(_is_unopened(found)))
         .values(state=NotificationState.CANCELLING, token=null(), lease_until=null())
     )
 
 
-def forget(table: Table) -> Update:
+def forget(table: Table, found: FromClause | None = None) -> Update:
     """Forget that it was sent, so that it can be armed again."""
+    found = table if found is None else found
     return (
         update(table)
-        .where(table.c.state == NotificationState.SENT)
+        .where(found.c.state == NotificationState.SENT)
         .values(state=NotificationState.CANCELLED)
     )
 
@@ -137,8 +141,8 @@ def armed_values(event: Event) -> dict[str, Any]:
     }
 
 
-def _is_unopened(table: Table) -> ColumnElement[bool]:
-    return and_(table.c.state == NotificationState.WAITING, table.c.opened.is_(False))
+def _is_unopened(found: FromClause) -> ColumnElement[bool]:
+    return and_(found.c.state == NotificationState.WAITING, found.c.opened.is_(False))
 
 
 def _due_at(start: datetime) -> datetime:

@@ -3,10 +3,13 @@
 One round trip in the place of five to eight, and all of it or nothing, as any statement is.
 
 The parts of such a statement see the tables as they were when it began, and run in an order of
-PostgreSQL's choosing unless one reads another. So each part here reads the event that was written:
-where its version is gone, nothing happens. And the event is written once its notifications are
-locked, in the order of their starts. The ledger locks a notification before its event too, so that
-nobody waits for anybody in a circle.
+PostgreSQL's choosing unless one reads another. So:
+
+- The event is written once its notifications are locked, in the order of their starts. The ledger
+  locks a notification before its event too, so that nobody waits for anybody in a circle.
+- What is done to a notification depends on its row as it was locked, which may be newer than what
+  the other parts see of it.
+- Each part reads the event that was written: where its version is gone, nothing happens.
 """
 
 from collections.abc import Sequence
@@ -110,20 +113,20 @@ class AtOnce:
         placed = self._audiences.insert().from_select(
             PLACED, self._placed(event).where(_is_done(removed))
         )
-        forgotten = forget(self._notifications).where(
-            is_notification(self._notifications, "starts_at"), _flag("forgotten"), _is_any(event)
-        )
         return select(event.c.notification_sent_at).add_cte(
             placed.cte("placed"),
-            *self._withdrawn(event),
+            *self._withdrawn(locked, event),
             self._armed(event),
-            forgotten.cte("forgotten"),
+            forget(self._notifications, locked)
+            .where(*self._this(locked, event, "starts_at", "forgotten"))
+            .cte("forgotten"),
         )
 
     def _delete(self) -> Select[Any]:
-        written = delete_event(self._events).where(_is_done(self._locked("key_starts_at")))
+        locked = self._locked("key_starts_at")
+        written = delete_event(self._events).where(_is_done(locked))
         event = written.returning(self._events.c.id).cte("event")
-        parts = self._removed(event), *self._withdrawn(event)
+        parts = self._removed(event), *self._withdrawn(locked, event)
         return select(null()).select_from(event).add_cte(*parts)
 
     def _placement(self) -> Sequence[ColumnElement[Any]]:
@@ -134,7 +137,7 @@ class AtOnce:
         """The notifications for ``starts``, locked, if any of them is to change."""
         table = self._notifications
         query = (
-            select(table.c.starts_at)
+            select(table.c.starts_at, table.c.state, table.c.opened)
             .where(
                 is_notification(table, *starts),
                 or_(*(_flag(name) for name in ("withdrawn", "armed", "forgotten"))),
@@ -163,14 +166,21 @@ class AtOnce:
             .cte("removed")
         )
 
-    def _withdrawn(self, event: CTE) -> Sequence[CTE]:
+    def _withdrawn(self, locked: CTE, event: CTE) -> Sequence[CTE]:
         """Of the two, one finds the notification."""
-        table = self._notifications
-        former = (is_notification(table, "key_starts_at"), _flag("withdrawn"), _is_any(event))
+        this = self._this(locked, event, "key_starts_at", "withdrawn")
         return (
-            delete_unopened(table).where(*former).cte("withdrawn"),
-            cancel(table).where(*former).cte("cancelled"),
+            delete_unopened(self._notifications, locked).where(*this).cte("withdrawn"),
+            cancel(self._notifications, locked).where(*this).cte("cancelled"),
         )
+
+    def _this(
+        self, locked: CTE, event: CTE, start: str, when: str
+    ) -> Sequence[ColumnElement[bool]]:
+        """That a row is the notification for a start, ``when`` the event's write says so."""
+        table = self._notifications
+        same = table.c.starts_at == locked.c.starts_at
+        return is_notification(table, start), same, _flag(when), _is_any(event)
 
     def _armed(self, event: CTE) -> CTE:
         table = self._notifications

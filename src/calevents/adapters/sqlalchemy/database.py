@@ -2,17 +2,19 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, nullcontext, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from sqlalchemy import StaticPool, make_url
+from sqlalchemy import PoolProxiedConnection, StaticPool, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from calevents.adapters.sqlalchemy.connections import Connections
 from calevents.adapters.sqlalchemy.errors import (
     ConnectionLost,
+    NotSerializable,
     driver_errors,
     translated,
     translation_of,
@@ -20,12 +22,16 @@ from calevents.adapters.sqlalchemy.errors import (
 from calevents.adapters.sqlalchemy.inline import InlineReads
 from calevents.adapters.sqlalchemy.prepared import Prepared, driver_of
 from calevents.adapters.sqlalchemy.tables import DEFAULT_PREFIX, Tables
+from calevents.exceptions import StorageError
 
 if TYPE_CHECKING:
     from calevents.adapters.sqlalchemy.ledger import SQLAlchemyLedger
     from calevents.adapters.sqlalchemy.repository import SQLAlchemyRepository
 
 __all__ = ["Database"]
+
+_REPEATS = 3
+"""How often a statement that did nothing is run again before its error is told."""
 
 
 class Database:
@@ -67,9 +73,11 @@ class Database:
         self._writer = asyncio.Lock() if self.dialect == "sqlite" else None
         self._reader = self._writer if isinstance(self.engine.pool, StaticPool) else None
         # A host's engine may connect in ways that only it knows, and reset what comes back.
-        self._has_own_pool = self._owns_engine and self._reader is None
-        is_own_file = self._has_own_pool and self.dialect == "sqlite"
-        self._inline = InlineReads(self.engine) if is_own_file else None
+        has_own_pool = self._owns_engine and self._reader is None
+        self._inline = (
+            InlineReads(self.engine) if has_own_pool and self.dialect == "sqlite" else None
+        )
+        self._connections = Connections(self.engine) if has_own_pool and self._is_asyncpg else None
 
     @cached_property
     def repository(self) -> "SQLAlchemyRepository":
@@ -123,6 +131,8 @@ class Database:
         """Dispose of the engine, if it was made here."""
         if self._inline is not None:
             self._inline.close()
+        if self._connections is not None:
+            self._connections.close()
         if self._owns_engine:
             await self.engine.dispose()
 
@@ -141,10 +151,12 @@ class Database:
     async def reading(self) -> AsyncIterator[AsyncConnection]:
         """A connection for single statements, each its own transaction."""
         with translated():
-            async with AsyncExitStack() as stack:
-                if self._reader is not None:
-                    await stack.enter_async_context(self._reader)
-                yield await stack.enter_async_context(self._autocommit.connect())
+            async with self._reader or nullcontext():
+                connection = await self._connected(self._autocommit)
+                try:
+                    yield connection
+                finally:
+                    await connection.close()
 
     async def read(self, read: Prepared, values: Mapping[str, Any]) -> Sequence[Any]:
         """The rows of one prepared statement, its own transaction.
@@ -156,60 +168,77 @@ class Database:
             rows = self._inline.rows(read, values)
             if rows is not None:
                 return rows
-        with translated():
-            async with self._reader or nullcontext():
-                try:
-                    return await self._run(read, values)
-                except ConnectionLost:
-                    return await self._run(read, values)
+        return await self._single(read, values, self._reader, (ConnectionLost, NotSerializable))
 
     async def write(self, write: Prepared, values: Mapping[str, Any]) -> Sequence[Any]:
         """The rows that one prepared statement returns, its own transaction."""
-        with translated():
-            async with self._writer or nullcontext():
-                return await self._run(write, values)
+        return await self._single(write, values, self._writer, NotSerializable)
 
-    async def _run(self, statement: Prepared, values: Mapping[str, Any]) -> Sequence[Any]:
-        if self._has_own_pool and statement.is_direct:
-            return await self._run_directly(statement, values)
+    async def _single(
+        self,
+        statement: Prepared,
+        values: Mapping[str, Any],
+        lock: asyncio.Lock | None,
+        repeatable: type[Exception] | tuple[type[Exception], ...],
+    ) -> Sequence[Any]:
+        """Run a statement; again after an error that is ``repeatable``, since it did nothing."""
+        run = self._run if self._connections is None else self._run_directly
+        for _ in range(_REPEATS):
+            try:
+                return await run(statement, values, lock)
+            except repeatable:
+                continue
+        return await run(statement, values, lock)
+
+    async def _run(
+        self, statement: Prepared, values: Mapping[str, Any], lock: asyncio.Lock | None
+    ) -> Sequence[Any]:
         engine = self.engine if statement.is_direct else self._autocommit
-        # Not ``async with``, which makes a task to close in: there is next to nothing to wait for.
-        connection = await engine.connect()
-        try:
-            return await statement.rows(connection, values)
-        except ConnectionLost:
-            await _let_notice(connection)
-            raise
-        except asyncio.CancelledError:
-            if self._writer is None:  # the answer may still be on its way
-                await connection.invalidate()
-            raise
-        finally:
-            await connection.close()
+        with translated():
+            async with lock or nullcontext():
+                connection = await engine.connect()  # not ``async with``: see _connected
+                try:
+                    return await statement.rows(connection, values)
+                except ConnectionLost:
+                    await _let_notice(connection)
+                    raise
+                except asyncio.CancelledError:
+                    if self._writer is None:  # the answer may still be on its way
+                        await connection.invalidate()
+                    raise
+                finally:
+                    await connection.close()
 
-    async def _run_directly(self, statement: Prepared, values: Mapping[str, Any]) -> Sequence[Any]:
-        """The same without SQLAlchemy's connection around the driver's, which takes as long again.
+    async def _run_directly(
+        self, statement: Prepared, values: Mapping[str, Any], lock: object
+    ) -> Sequence[Any]:
+        """The same on the driver's connection alone: SQLAlchemy's takes as long again."""
+        assert self._connections is not None
+        connection = await self._connections.take()
+        try:
+            rows = await statement.driver_rows(connection.driver_connection, values)
+        except BaseException as error:
+            with translated():
+                await self._part_with(connection, error)
+                raise
+        self._connections.give(connection)
+        return rows
 
-        For a pool of our own, which does nothing with a connection that comes back.
-        """
-        try:
-            connection = await self.engine.raw_connection()
-        except self._driver_errors as error:
-            raise translation_of(error) from error
-        try:
-            return await statement.driver_rows(connection.driver_connection, values)
-        except ConnectionLost:
-            connection.invalidate()
+    async def _part_with(self, connection: PoolProxiedConnection, error: BaseException) -> None:
+        assert self._connections is not None
+        if isinstance(error, StorageError) and not isinstance(error, ConnectionLost):
+            self._connections.give(connection)  # the database said no, and is there
+            return
+        connection.invalidate()  # if it was cancelled, the answer may still be on its way
+        if isinstance(error, ConnectionLost):
+            self._connections.drop()
             async with self.engine.connect() as another:
                 await _let_notice(another)
-            raise
-        except asyncio.CancelledError:
-            if self._writer is None:
-                connection.invalidate()
-            raise
-        finally:
-            if connection.is_valid:
-                connection.close()
+
+    async def _connected(self, engine: AsyncEngine) -> AsyncConnection:
+        """A connection to be closed by a call, not by ``async with``, which makes a task of it."""
+        with nullcontext() if self._connections is None else self._connections.asking():
+            return await engine.connect()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
@@ -238,7 +267,7 @@ class Database:
     @asynccontextmanager
     async def _driver_begun(self) -> AsyncIterator[AsyncConnection]:
         """A transaction that asyncpg begins and ends: prepared statements pass SQLAlchemy by."""
-        connection = await self._autocommit.connect()  # not ``async with``: see _run
+        connection = await self._connected(self._autocommit)
         try:
             driver = driver_of(connection)
             try:

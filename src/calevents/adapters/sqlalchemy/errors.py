@@ -8,7 +8,7 @@ from sqlalchemy import exc
 
 from calevents.exceptions import StorageError, StorageUnavailable
 
-__all__ = ["ConnectionLost", "driver_errors", "translated", "translation_of"]
+__all__ = ["ConnectionLost", "NotSerializable", "driver_errors", "translated", "translation_of"]
 
 # SQLSTATE classes and codes that say "not now": https://www.postgresql.org/docs/18/errcodes-appendix.html
 _UNAVAILABLE_CLASSES = frozenset({"08", "53", "57", "58"})
@@ -22,6 +22,10 @@ class ConnectionLost(StorageUnavailable):
     """The connection is gone; another one may work."""
 
 
+class NotSerializable(StorageUnavailable):
+    """Another transaction was in the way; the same statement may succeed when it is run again."""
+
+
 @contextmanager
 def translated() -> Iterator[None]:
     """Raise ``StorageUnavailable`` or ``StorageError`` for what SQLAlchemy and drivers raise."""
@@ -32,6 +36,8 @@ def translated() -> Iterator[None]:
     except exc.DBAPIError as error:
         if error.connection_invalidated or _is_unavailable(error.orig):
             raise StorageUnavailable("the database can't be reached or is busy") from error
+        if _sqlstate(error.orig) in _SERIALIZATION:
+            raise NotSerializable("other transactions are in the way") from error
         raise StorageError("the database refused a statement") from error
     except exc.SQLAlchemyError as error:
         raise StorageError("the database adapter failed") from error
@@ -58,6 +64,8 @@ def translation_of(error: Exception) -> StorageError:
         return ConnectionLost("the connection to the database was lost")
     if code[:2] == "08" or code in _SHUT_DOWN:
         return ConnectionLost("the connection to the database was lost")
+    if code in _SERIALIZATION:
+        return NotSerializable("other transactions are in the way")
     if _is_unavailable(error):
         return StorageUnavailable("the database can't be reached or is busy")
     return StorageError("the database refused a statement")
@@ -66,9 +74,7 @@ def translation_of(error: Exception) -> StorageError:
 def _is_unavailable(error: BaseException | None) -> bool:
     code = _sqlstate(error)
     if code:
-        return (
-            code[:2] in _UNAVAILABLE_CLASSES or code in _UNAVAILABLE_CODES or code in _SERIALIZATION
-        )
+        return code[:2] in _UNAVAILABLE_CLASSES or code in _UNAVAILABLE_CODES
     name = getattr(error, "sqlite_errorname", "") or ""
     return name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR")) or (
         name == "SQLITE_CANTOPEN"
