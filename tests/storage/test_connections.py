@@ -12,7 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from calevents import Calendar, EventDraft, EventNotFound, Scope
-from calevents.adapters.sqlalchemy import Database
+from calevents.adapters.sqlalchemy import Database, connections
 from calevents.adapters.sqlalchemy.connections import MOST_KEPT
 from calevents.testing.events import NOON
 
@@ -96,8 +96,9 @@ async def test_who_uses_the_engine_finds_connections_in_it(
 
 
 async def test_a_transaction_that_waits_gets_what_a_statement_gives_back(
-    database: Database, company: Scope, other: AsyncEngine
+    database: Database, company: Scope, other: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(connections, "MOST_KEPT", POOL_SIZE)
     event = await company.create(DRAFT)
     async with other.connect() as connection:
         await connection.execute(text("LOCK TABLE calevents_events IN ACCESS EXCLUSIVE MODE"))
@@ -117,9 +118,8 @@ async def test_a_write_finds_another_connection_when_the_kept_ones_were_cut(
 ) -> None:
     event = await company.create(DRAFT)
     await keep_the_most(database, company, event.id)
-    connections = database._connections
-    assert connections is not None
-    kept = [connection.driver_connection for connection in connections._kept]
+    assert database._connections is not None
+    kept = [connection.driver_connection for connection in database._connections._kept]
     async with other.connect() as connection:
         await connection.execute(CUT)
         while not all(driver.is_closed() for driver in kept if driver is not None):
