@@ -5,13 +5,14 @@ import gc
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from sqlalchemy import NullPool, text
 from sqlalchemy import event as sqlalchemy_events
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from calevents import Calendar, EventDraft, EventNotFound, Scope
+from calevents import Calendar, EventDraft, EventNotFound, Scope, StorageUnavailable
 from calevents.adapters.sqlalchemy import Database, connections
 from calevents.adapters.sqlalchemy.connections import MOST_KEPT
 from calevents.testing.events import NOON
@@ -158,3 +159,53 @@ async def test_a_database_that_is_forgotten_loses_no_connection(postgres_url: st
     gc.collect()
     assert engine.pool.checkedout() == 0  # type: ignore[attr-defined]
     await engine.dispose()
+
+
+OPTIONS: list[tuple[dict[str, Any], int]] = [
+    ({"pool_size": 1}, 0),
+    ({"pool_size": 2, "pool_timeout": 1}, 1),
+    ({"pool_size": 3, "pool_recycle": 60}, 0),
+    ({"pool_size": 1, "max_overflow": 2}, 0),
+    ({"poolclass": NullPool}, 0),
+]
+
+
+@pytest.mark.parametrize(("options", "kept"), OPTIONS)
+async def test_a_pool_of_another_kind_is_used_as_it_is_meant(
+    postgres_url: str, options: dict[str, Any], kept: int
+) -> None:
+    async with Database(postgres_url, **options) as database:
+        await database.create_tables()
+        company = Calendar(database.repository).company(1)
+        event = await company.create(DRAFT)
+        assert await asyncio.gather(*(company.get(event.id) for _ in range(8))) == [event] * 8
+        await company.update(event.id, {"start": NOON - timedelta(hours=1)})
+        await company.create_once(DRAFT, idempotency_key="k")
+        await company.delete(event.id)
+        if not isinstance(database.engine.pool, NullPool):
+            assert checked_out(database) == kept
+
+
+async def test_a_statement_s_time_out_is_an_option(postgres_url: str, other: AsyncEngine) -> None:
+    settings = {"server_settings": {"statement_timeout": "200"}}
+    async with Database(postgres_url, connect_args=settings) as database:
+        await database.create_tables()
+        company = Calendar(database.repository).company(1)
+        event = await company.create(DRAFT)
+        async with other.begin() as connection:
+            await connection.execute(text("LOCK TABLE calevents_events IN ACCESS EXCLUSIVE MODE"))
+            for call in (
+                company.list(),
+                company.create(DRAFT),
+                company.update(event.id, {"start": NOON - timedelta(hours=1)}),
+                company.delete(event.id),
+            ):
+                with pytest.raises(StorageUnavailable):
+                    await call
+        assert (await company.list(view="all")).events == (event,)
+        assert checked_out(database) == 1, "the connection is still good"
+
+
+async def test_options_beside_an_engine_are_refused(other: AsyncEngine) -> None:
+    with pytest.raises(TypeError, match="pool_size"):
+        Database(other, pool_size=3)

@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import PoolProxiedConnection
+from sqlalchemy import PoolProxiedConnection, QueuePool
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from calevents.adapters.sqlalchemy.errors import translated
@@ -17,7 +17,8 @@ from calevents.adapters.sqlalchemy.errors import translated
 __all__ = ["MOST_KEPT", "Connections"]
 
 MOST_KEPT = 4
-"""Connections that are kept at most; the others stay within reach of who uses the engine."""
+"""Connections that are kept at most, and never more than half of the pool: the others stay within
+reach of who uses the engine."""
 
 
 class Connections:
@@ -26,6 +27,8 @@ class Connections:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         self._kept: list[PoolProxiedConnection] = []
+        pool = engine.pool
+        self._most = min(MOST_KEPT, pool.size() // 2) if isinstance(pool, QueuePool) else MOST_KEPT
         self._asking = 0
         # A connection that is garbage before it is checked in would be reported as lost.
         self._end = weakref.finalize(self, _check_in, self._kept)
@@ -46,7 +49,7 @@ class Connections:
 
     def give(self, connection: PoolProxiedConnection) -> None:
         """Give back a connection that is in order, outside of a transaction."""
-        if self._asking or len(self._kept) >= MOST_KEPT:
+        if self._asking or len(self._kept) >= self._most:
             connection.close()
         else:
             self._kept.append(connection)

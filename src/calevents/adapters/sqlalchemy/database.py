@@ -30,6 +30,18 @@ if TYPE_CHECKING:
 
 __all__ = ["Database"]
 
+# No overflow: its connections are closed after each use, and opening one costs more than the work
+# of several reads. A statement waits for its turn instead. No reset on return: every transaction
+# is ended where it is begun.
+_POOL: Mapping[str, Any] = {
+    "pool_size": 10,
+    "max_overflow": 0,
+    "pool_timeout": 5,
+    "pool_reset_on_return": None,
+}
+_WAITING: Mapping[str, Any] = {"connect_args": {"timeout": 5}}
+"""Seconds that SQLite waits for another process's lock."""
+
 _REPEATS = 3
 """How often a statement that did nothing is run again before its error is told."""
 
@@ -38,14 +50,22 @@ class Database:
     """The calendar's tables in one database.
 
     Args:
-        engine: an async engine of the host, which stays the host's to dispose of, or a URL such as
-            ``sqlite+aiosqlite:///calendar.db`` or ``postgresql+asyncpg://host/name`` for an engine
-            that :meth:`close` disposes of. With the URL of an SQLite file, events are read in the
-            event loop's thread; a read that meets a lock or takes 5 ms goes on in another one.
+        engine: a URL such as ``sqlite+aiosqlite:///calendar.db`` or
+            ``postgresql+asyncpg://host/name``, for an engine that :meth:`close` disposes of; or an
+            async engine of the host, which stays the host's to dispose of. A URL is quicker: on
+            PostgreSQL with asyncpg a few connections are kept between statements, within the pool's
+            limits, unless other options than ``pool_size`` and ``pool_timeout`` say how the pool
+            works. With the URL of an SQLite file, events are read in the event loop's thread; a
+            read that meets a lock or takes 5 ms goes on in another one.
         schema: the schema of the tables; by default the connection's own.
         table_prefix: what the tables' names begin with.
+        engine_options: for the engine that is made of a URL, such as ``pool_size`` or
+            ``connect_args``; see ``sqlalchemy.create_engine``. By default at most 10 connections,
+            for which a statement waits at most 5 seconds.
 
-    Raises ``ValueError`` for a database other than SQLite and PostgreSQL.
+    Raises:
+        ValueError: for a database other than SQLite and PostgreSQL.
+        TypeError: for options beside an engine, or one that SQLAlchemy doesn't know.
     """
 
     def __init__(
@@ -54,9 +74,16 @@ class Database:
         *,
         schema: str | None = None,
         table_prefix: str = DEFAULT_PREFIX,
+        **engine_options: Any,
     ) -> None:
         self._owns_engine = isinstance(engine, str)
-        self.engine = _engine(engine) if isinstance(engine, str) else engine
+        if isinstance(engine, str):
+            self.engine = _engine(engine, engine_options)
+        elif engine_options:
+            given = ", ".join(engine_options)
+            raise TypeError(f"the engine has its options already; give {given} to it, or a URL")
+        else:
+            self.engine = engine
         self.dialect = self.engine.dialect.name
         if self.dialect not in {"sqlite", "postgresql"}:
             raise ValueError(f"{self.dialect} is not supported; use SQLite or PostgreSQL")
@@ -77,7 +104,12 @@ class Database:
         self._inline = (
             InlineReads(self.engine) if has_own_pool and self.dialect == "sqlite" else None
         )
-        self._connections = Connections(self.engine) if has_own_pool and self._is_asyncpg else None
+        is_plain = not any(
+            name.startswith("pool") or name == "max_overflow"
+            for name in engine_options.keys() - {"pool_size", "pool_timeout"}
+        )
+        may_keep = has_own_pool and is_plain and self._is_asyncpg
+        self._connections = Connections(self.engine) if may_keep else None
 
     @cached_property
     def repository(self) -> "SQLAlchemyRepository":
@@ -290,20 +322,12 @@ async def _let_notice(connection: AsyncConnection) -> None:
         await connection.exec_driver_sql("SELECT 1")
 
 
-def _engine(url: str) -> AsyncEngine:
-    # No overflow: its connections are closed after each use, and opening one costs more than the
-    # work of several reads. A statement waits for its turn instead, at most pool_timeout seconds.
-    # No reset on return: every transaction is ended where it is begun.
-    options: dict[str, Any] = {
-        "pool_size": 10,
-        "max_overflow": 0,
-        "pool_timeout": 5,
-        "pool_reset_on_return": None,
-    }
+def _engine(url: str, options: Mapping[str, Any]) -> AsyncEngine:
     parts = make_url(url)
     if parts.get_backend_name() == "sqlite":
-        options["connect_args"] = {"timeout": 5}
         if parts.database in {None, "", ":memory:"} or parts.query.get("mode") == "memory":
             # Its one connection is the database.
-            return create_async_engine(url, poolclass=StaticPool)
-    return create_async_engine(url, **options)
+            return create_async_engine(url, **{"poolclass": StaticPool, **_WAITING, **options})
+        return create_async_engine(url, **{**_POOL, **_WAITING, **options})
+    pool = {} if "poolclass" in options else _POOL
+    return create_async_engine(url, **{**pool, **options})
