@@ -20,6 +20,7 @@ __all__ = ["Bench", "Case", "Comparison", "Curve", "Measured", "Outcome", "alone
 
 URL_VARIABLE = "BENCH_POSTGRES_URL"
 CALEVENTS = "calevents"
+_FAR = 2.0
 
 
 @attrs.frozen(kw_only=True)
@@ -42,6 +43,13 @@ class Measured:
             return 0.0
         low, _, high = statistics.quantiles(self.values, n=4, method="inclusive")
         return (high - low) / 2 / self.median if self.median else 0.0
+
+    @property
+    def astray(self) -> Sequence[float]:
+        """Rounds that the median doesn't speak for. Percentiles are left out: they always vary."""
+        if "percentile" in self.unit:
+            return []
+        return [v for v in self.values if not self.median / _FAR <= v <= self.median * _FAR]
 
 
 @attrs.frozen(kw_only=True)

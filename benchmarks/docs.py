@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks.bench import Measured
 from benchmarks.cases import CASES
 from benchmarks.figures import draw
 from benchmarks.report import RESULTS, figure
@@ -83,6 +84,13 @@ def _short(results: Results) -> str:
         for result in results.values()
         for line in result["comparisons"]
         if line["reached"] is False
+    ]
+    lines += [
+        f"- Unsteady: {result['case']}, {line['subject']}, {', '.join(map(figure, rounds))} "
+        f"{line['unit']} in a round, where the median is {figure(line['median'])}."
+        for result in results.values()
+        for line in result["measured"]
+        if (rounds := Measured(subject="", values=line["values"], unit=line["unit"]).astray)
     ]
     lines += [f"- Not measured: {text}." for r in results.values() for text in r["skipped"]]
     lines += [

@@ -41,6 +41,7 @@ def print_table(console: Console, outcomes: Iterable[Outcome], *, detail: bool) 
     for name in ("median", "± (quartiles)"):
         lines.add_column(name, justify="right")
     skipped: list[str] = []
+    astray: list[str] = []
     for outcome in outcomes:
         for line in outcome.comparisons:
             table.add_row(
@@ -56,10 +57,18 @@ def print_table(console: Console, outcomes: Iterable[Outcome], *, detail: bool) 
         for measured in outcome.measured:
             spread = f"{measured.spread:.1%}"
             lines.add_row(measured.subject, measured.unit, figure(measured.median), spread)
+            if measured.astray:
+                rounds = ", ".join(map(figure, measured.astray))
+                astray.append(
+                    f"{measured.subject}: {rounds} {measured.unit} in a round, "
+                    f"where the median is {figure(measured.median)}"
+                )
         skipped += outcome.skipped
     if detail:
         console.print(lines)
     console.print(table)
+    for text in astray:
+        console.print(f"[bold red]ASTRAY:[/] {text}")
     for text in skipped:
         console.print(f"[bold red]SKIPPED:[/] {text}")
 

@@ -35,6 +35,8 @@ COMPANY = 1
 ROUNDS = 3
 PAGE_SIZE = 5_000
 CONCURRENCY = 4
+SECONDS_A_CALL = 0.2
+"""What a provider may take for a call of 500."""
 BROKER_VARIABLE = "BENCH_BROKER"
 _TIMEOUT = 1800.0
 _PYTHON = sys.executable
@@ -135,48 +137,68 @@ def run_fanout(bench: Bench) -> Outcome:
 
 
 def run_workers(bench: Bench) -> Outcome:
-    """Two worker processes on one event, beside one."""
+    """Two worker processes on one event, beside one; then the same with a provider that takes time.
+
+    With the first, the machine's cores are the limit, with the second the provider is.
+    """
     recipients = max(round(RECIPIENTS * bench.scale), 10_000)
+    few = max(recipients // 5, 10_000)
+    case = f"two workers, {recipients:,} recipients of one event"
+    slow = f"two workers, {few:,} recipients, {SECONDS_A_CALL:g} s a call"
+    outcomes = [
+        _compare_workers(bench, case, recipients, goal=1.6),
+        _compare_workers(bench, slow, few, goal=None, seconds_a_call=SECONDS_A_CALL),
+    ]
+    return Outcome(
+        comparisons=[comparison for comparison, _ in outcomes],
+        measured=[line for _, lines in outcomes for line in lines],
+        settings={"recipients": recipients, "recipients of the slow provider": few},
+    )
+
+
+def _compare_workers(
+    bench: Bench, case: str, recipients: int, *, goal: float | None, seconds_a_call: float = 0.0
+) -> tuple[Comparison, Sequence[Measured]]:
     url = _database(bench, recipients)
     rounds = min(ROUNDS, bench.rounds)
     runs: dict[int, list[Run]] = {1: [], 2: []}
-    with bench.task("two workers", rounds * 2) as advance:
+    with bench.task(case, rounds * 2) as advance:
         for _ in range(rounds):
             for workers, found in runs.items():
-                found.append(_dispatch(bench, url, recipients, workers=workers))
+                run = _dispatch(
+                    bench, url, recipients, workers=workers, seconds_a_call=seconds_a_call
+                )
+                found.append(run)
                 advance(1)
     one, two = ([run.rate for run in found] for found in runs.values())
-    return Outcome(
-        comparisons=[
-            Comparison(
-                case=f"two workers, {recipients:,} recipients of one event",
-                against="one worker",
-                ours=statistics.median(two),
-                theirs=statistics.median(one),
-                unit="recipients/s",
-                ratio=statistics.median(a / b for a, b in zip(two, one, strict=True)),
-                goal=1.6,
-            )
-        ],
-        measured=[
-            line
-            for name, found in zip(("one worker", "two workers"), runs.values(), strict=True)
-            for line in (
-                Measured(subject=name, values=[run.rate for run in found], unit="recipients/s"),
-                Measured(
-                    subject=name,
-                    values=[run.cpu for run in found],
-                    unit="µs of worker CPU/recipient",
-                ),
-                Measured(
-                    subject=name,
-                    values=[run.busy for run in found],
-                    unit=f"cores busy, of {psutil.cpu_count()}",
-                ),
-            )
-        ],
-        settings={"recipients": recipients},
+    comparison = Comparison(
+        case=case,
+        against="one worker",
+        ours=statistics.median(two),
+        theirs=statistics.median(one),
+        unit="recipients/s",
+        ratio=statistics.median(a / b for a, b in zip(two, one, strict=True)),
+        goal=goal,
     )
+    names = ("one worker", "two workers")
+    if seconds_a_call:
+        names = ("one worker, slow provider", "two workers, slow provider")
+    lines = [
+        line
+        for name, found in zip(names, runs.values(), strict=True)
+        for line in (
+            Measured(subject=name, values=[run.rate for run in found], unit="recipients/s"),
+            Measured(
+                subject=name, values=[run.cpu for run in found], unit="µs of worker CPU/recipient"
+            ),
+            Measured(
+                subject=name,
+                values=[run.busy for run in found],
+                unit=f"cores busy, of {psutil.cpu_count()}",
+            ),
+        )
+    ]
+    return comparison, lines
 
 
 def _database(bench: Bench, recipients: int) -> str:
@@ -213,7 +235,9 @@ async def _load(url: str, recipients: int) -> None:
         await connection.close()
 
 
-def _dispatch(bench: Bench, url: str, recipients: int, *, workers: int) -> Run:
+def _dispatch(
+    bench: Bench, url: str, recipients: int, *, workers: int, seconds_a_call: float = 0.0
+) -> Run:
     """Push one new event to everybody; every recipient ends in the ledger as sent."""
     done = [bench.folder / f"done-{uuid4().hex}" for _ in range(workers)]
     with ExitStack() as stack:
@@ -227,6 +251,7 @@ def _dispatch(bench: Bench, url: str, recipients: int, *, workers: int) -> Run:
                         "DONE_FILE": str(path),
                         "PAGE_SIZE": str(PAGE_SIZE),
                         "CONCURRENCY": str(CONCURRENCY),
+                        "SECONDS_A_CALL": str(seconds_a_call),
                     },
                     talks=True,
                 )

@@ -41,16 +41,19 @@ def recipient(row: RowMapping) -> Recipient:
 
 
 class AcceptingNotifier:
-    """Takes everything at once."""
+    """Takes everything, at once or after so many seconds."""
 
     claim_size = CLAIM_SIZE
 
-    def __init__(self, counter: Counter) -> None:
+    def __init__(self, counter: Counter, seconds: float) -> None:
         self._counter = counter
+        self._seconds = seconds
         self._accepted = Result(Outcome.ACCEPTED)
 
     async def send(self, event: Event, deliveries: Sequence[Delivery]) -> Sequence[Result]:
         """Count."""
+        if self._seconds:
+            await asyncio.sleep(self._seconds)
         self._counter.left -= len(deliveries)
         return [self._accepted] * len(deliveries)
 
@@ -72,7 +75,7 @@ async def main() -> None:
         dispatcher = Dispatcher(
             database.ledger,
             directory,
-            AcceptingNotifier(counter),
+            AcceptingNotifier(counter, float(os.environ["SECONDS_A_CALL"])),
             page_size=int(os.environ["PAGE_SIZE"]),
             concurrency=int(os.environ["CONCURRENCY"]),
             poll_interval=0.05,
