@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from playwright.async_api import Page, expect
@@ -13,6 +14,7 @@ from tests.example.running import Demo
 NORTHWIND = "demo-company-67890"
 STATUSES = ("STARTING SOON", "IN PROGRESS", "CONCLUDED")
 REFUSED = "status of 422"
+FAR_AWAY = ("Pacific/Auckland", "Pacific/Pago_Pago")
 
 
 def soon(**fields: Any) -> dict[str, Any]:
@@ -123,13 +125,16 @@ async def test_times_are_the_viewers(empty: Demo, open_page: OpenPage) -> None:
 async def test_a_holiday_keeps_its_day_wherever_it_is_seen_from(
     empty: Demo, open_page: OpenPage
 ) -> None:
-    today = datetime.now(UTC).date()
+    # A day that isn't over yet, in a zone far away, and of the month that the page shows.
+    zones = {name: datetime.now(ZoneInfo(name)).date() for name in FAR_AWAY}
+    month = datetime.now(UTC).month
+    zone, today = next((name, day) for name, day in zones.items() if day.month == month)
     empty.create(
         NORTHWIND,
         title="Day off",
         start=f"{today}T00:00:00",
         end=f"{today + timedelta(days=1)}T00:00:00",
-        time_zone="Pacific/Auckland",
+        time_zone=zone,
     )
     for token in ("demo-user-2", "demo-user-3"):
         page = await open_page(empty, token)

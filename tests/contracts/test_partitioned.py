@@ -73,8 +73,11 @@ async def ask(database: Database, query: str) -> Sequence[str]:
 
 async def scans(database: Database) -> dict[str, int]:
     """How often each partition was looked at or written to."""
-    # The one connection that did so reports what it has counted.
-    await ask(database, "SELECT pg_stat_force_next_flush()::text")
+    # The connections that did so report what they have counted when they end.
+    await database.close()
+    others = "SELECT pid::text FROM pg_stat_activity WHERE datname = current_database()"
+    while await ask(database, f"{others} AND pid <> pg_backend_pid()"):
+        pass
     rows = await ask(
         database,
         "SELECT relname || ' ' || seq_scan + idx_scan + n_tup_ins + n_tup_upd + n_tup_del"

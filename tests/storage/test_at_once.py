@@ -4,7 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import attrs
@@ -132,8 +132,9 @@ async def test_an_event_is_moved_to_and_fro_by_many_beside_its_ledger(
     """Nobody waits for anybody in a circle: there would be an error of a deadlock."""
     first = Calendar(database.repository).company(1)
     second = Calendar(other.repository).company(1)
-    event = await first.create({"title": "x", "start": NOON, "end": NOON + HOUR})
-    starts = [NOON, NOON + HOUR, NOON + 2 * HOUR]
+    soon = datetime.now(UTC) + 2 * HOUR  # by the ledger's clock, which is the server's
+    starts = [soon, soon + HOUR, soon + 2 * HOUR]
+    event = await first.create({"title": "x", "start": soon, "end": soon + HOUR})
     chance = random.Random(7)
     running = True
 

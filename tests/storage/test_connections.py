@@ -19,6 +19,7 @@ from calevents.testing.events import NOON
 
 DRAFT = EventDraft(title="Launch", start=NOON, end=NOON + timedelta(hours=1))
 POOL_SIZE = 10
+BLOCKED = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
 CUT = text(
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
     " WHERE datname = current_database() AND pid <> pg_backend_pid()"
@@ -57,8 +58,20 @@ def checked_out(database: Database) -> int:
     return count
 
 
-async def keep_the_most(database: Database, company: Scope, event_id: int) -> None:
-    await asyncio.gather(*(company.get(event_id) for _ in range(2 * MOST_KEPT)))
+async def read_at_once(company: Scope, event_id: int, count: int, other: AsyncEngine) -> None:
+    """Have so many reads under way at the same time: a lock holds all of them up."""
+    async with other.connect() as connection:
+        await connection.execute(text("LOCK TABLE calevents_events IN ACCESS EXCLUSIVE MODE"))
+        reading = [asyncio.ensure_future(company.get(event_id)) for _ in range(count)]
+        while (await connection.execute(BLOCKED)).scalar_one() < count:
+            pass
+    await asyncio.gather(*reading)
+
+
+async def keep_the_most(
+    database: Database, company: Scope, event_id: int, other: AsyncEngine
+) -> None:
+    await read_at_once(company, event_id, MOST_KEPT + 1, other)
     assert checked_out(database) == MOST_KEPT
 
 
@@ -76,9 +89,11 @@ async def test_one_connection_serves_statement_after_statement(
     assert len(taken) == 1
 
 
-async def test_transactions_may_use_the_whole_pool(database: Database, company: Scope) -> None:
+async def test_transactions_may_use_the_whole_pool(
+    database: Database, company: Scope, other: AsyncEngine
+) -> None:
     event = await company.create(DRAFT)
-    await keep_the_most(database, company, event.id)
+    await keep_the_most(database, company, event.id, other)
     async with AsyncExitStack() as stack:
         for _ in range(POOL_SIZE):
             _ = await stack.enter_async_context(database.transaction())
@@ -87,10 +102,10 @@ async def test_transactions_may_use_the_whole_pool(database: Database, company: 
 
 
 async def test_who_uses_the_engine_finds_connections_in_it(
-    database: Database, company: Scope
+    database: Database, company: Scope, other: AsyncEngine
 ) -> None:
     event = await company.create(DRAFT)
-    await keep_the_most(database, company, event.id)
+    await keep_the_most(database, company, event.id, other)
     async with AsyncExitStack() as stack:
         for _ in range(POOL_SIZE - MOST_KEPT):
             _ = await stack.enter_async_context(database.engine.connect())
@@ -104,8 +119,7 @@ async def test_a_transaction_that_waits_gets_what_a_statement_gives_back(
     async with other.connect() as connection:
         await connection.execute(text("LOCK TABLE calevents_events IN ACCESS EXCLUSIVE MODE"))
         reading = [asyncio.ensure_future(company.get(event.id)) for _ in range(POOL_SIZE)]
-        blocked = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
-        while (await connection.execute(blocked)).scalar_one() < POOL_SIZE:
+        while (await connection.execute(BLOCKED)).scalar_one() < POOL_SIZE:
             pass
         keys = asyncio.ensure_future(Calendar(database.repository).purge_idempotency_keys())
         await asyncio.sleep(0)
@@ -118,7 +132,7 @@ async def test_a_write_finds_another_connection_when_the_kept_ones_were_cut(
     database: Database, company: Scope, other: AsyncEngine
 ) -> None:
     event = await company.create(DRAFT)
-    await keep_the_most(database, company, event.id)
+    await keep_the_most(database, company, event.id, other)
     assert database._connections is not None
     kept = [connection.driver_connection for connection in database._connections._kept]
     async with other.connect() as connection:
@@ -141,10 +155,10 @@ async def test_a_cancelled_read_s_connection_is_not_used_again(
 
 
 async def test_what_is_kept_goes_back_when_the_database_is_closed(
-    database: Database, company: Scope
+    database: Database, company: Scope, other: AsyncEngine
 ) -> None:
     event = await company.create(DRAFT)
-    await keep_the_most(database, company, event.id)
+    await keep_the_most(database, company, event.id, other)
     await database.close()
     assert checked_out(database) == 0
 
