@@ -25,6 +25,7 @@ HEAVY = frozenset(
         "apprise",
         "asyncio",
         "asyncpg",
+        "psycopg",
         "babel",
         "dateutil",
         "importlib.resources",

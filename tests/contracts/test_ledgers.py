@@ -40,6 +40,14 @@ class TestSQLiteInMemory(NotificationLedgerContract):
             yield LedgerStorage(database.repository, SQLAlchemyLedger(database, clock=clock))
 
 
+class TestPostgreSQLByPsycopg(NotificationLedgerContract):
+    @pytest.fixture
+    async def storage(self, clock: FixedClock, postgres_url: str) -> AsyncIterator[LedgerStorage]:
+        async with Database(postgres_url.replace("+asyncpg", "+psycopg")) as database:
+            await database.create_tables()
+            yield LedgerStorage(database.repository, SQLAlchemyLedger(database, clock=clock))
+
+
 class TestPostgreSQL(NotificationLedgerContract):
     @pytest.fixture
     async def storage(self, clock: FixedClock, postgres_url: str) -> AsyncIterator[LedgerStorage]:

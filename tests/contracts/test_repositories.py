@@ -39,3 +39,11 @@ class TestPostgreSQL(EventRepositoryContract):
         async with Database(postgres_url) as database:
             await database.create_tables()
             yield database.repository
+
+
+class TestPostgreSQLByPsycopg(EventRepositoryContract):
+    @pytest.fixture
+    async def repository(self, postgres_url: str) -> AsyncIterator[EventRepository]:
+        async with Database(postgres_url.replace("+asyncpg", "+psycopg")) as database:
+            await database.create_tables()
+            yield database.repository

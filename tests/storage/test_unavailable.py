@@ -4,14 +4,18 @@ import asyncio
 import sqlite3
 import threading
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from calevents import Calendar, EventDraft, Member, Scope, StorageError, StorageUnavailable
 from calevents.adapters.sqlalchemy import Database
+from calevents.adapters.sqlalchemy import database as database_module
+from calevents.adapters.sqlalchemy.prepared import driver_of
 from calevents.testing.events import NOON
 from tests.postgres import PostgresServer
 
@@ -70,6 +74,17 @@ class TestSQLite:
         assert await everything(database) == before
         await company.delete(event.id)
 
+    async def test_the_end_of_a_long_queue_is_told_too(
+        self, database: Database, company: Scope, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(database_module, "PATIENCE", 0.01)
+        async with database.transaction():
+            for call in (company.create(DRAFT), company.create_once(DRAFT, idempotency_key="k")):
+                with pytest.raises(StorageUnavailable):
+                    await call
+        assert sum((await everything(database)).values()) == 0
+        await company.create(DRAFT)
+
     async def test_a_full_database_stores_nothing_of_an_event(
         self, database: Database, company: Scope
     ) -> None:
@@ -109,6 +124,51 @@ class TestPostgreSQL:
             for call in (company.list(), company.create(DRAFT)):
                 with pytest.raises(StorageUnavailable):
                     await call
+
+    @pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
+    @pytest.mark.parametrize("owned", [True, False])
+    async def test_a_connection_that_the_server_refuses_is_told(
+        self, postgres_url: str, driver: str, owned: bool
+    ) -> None:
+        """It has too many of them: for this role, here."""
+        role = f"role_{uuid4().hex}"
+        admin = create_async_engine(postgres_url)
+        async with admin.begin() as connection:
+            await connection.execute(text(f"CREATE ROLE {role} LOGIN CONNECTION LIMIT 0"))
+        await admin.dispose()
+        url = make_url(postgres_url).set(drivername=f"postgresql+{driver}", username=role)
+        location = url.render_as_string(hide_password=False)
+        engine = create_async_engine(location)
+        database = Database(location if owned else engine)
+        company = Calendar(database.repository).company(1)
+        for call in (
+            company.list(),
+            company.get(1),
+            company.create(DRAFT),
+            company.create_once(DRAFT, idempotency_key="k"),
+            database.ledger.due(limit=1),
+        ):
+            with pytest.raises(StorageUnavailable):
+                await call
+        await database.close()
+        await engine.dispose()
+
+    async def test_a_database_that_is_not_there_is_no_reason_to_try_again(
+        self, postgres_url: str
+    ) -> None:
+        async with Database(f"{postgres_url}_none") as database:
+            with pytest.raises(StorageError) as caught:
+                await Calendar(database.repository).company(1).list()
+            assert not isinstance(caught.value, StorageUnavailable)
+
+    @pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
+    async def test_somebody_s_lock_is_not_waited_for_without_end(
+        self, postgres_url: str, driver: str
+    ) -> None:
+        url = postgres_url.replace("asyncpg", driver)
+        async with Database(url) as database, database.engine.connect() as connection:
+            shown = await connection.execute(text("SHOW lock_timeout"))
+            assert shown.scalar_one() == f"{database_module.PATIENCE}s"
 
     async def test_a_statement_past_its_time_out_is_told_and_stores_nothing(
         self, postgres_url: str
@@ -167,6 +227,29 @@ class TestPostgreSQL:
             await other.dispose()
             answers = await asyncio.gather(*(user.get(event.id) for _ in range(4)))
             assert answers == [event] * 4
+
+    async def test_transactions_find_new_connections_when_theirs_were_cut(
+        self, postgres_url: str
+    ) -> None:
+        async with Database(postgres_url) as database, AsyncExitStack() as stack:
+            await database.create_tables()
+            opened = [await stack.enter_async_context(database.transaction()) for _ in range(5)]
+            drivers = [driver_of(connection) for connection in opened]
+            await stack.aclose()
+            other = create_async_engine(postgres_url)
+            async with other.connect() as connection:
+                await connection.execute(
+                    text(
+                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                    )
+                )
+                while not all(driver.is_closed() for driver in drivers):
+                    await connection.execute(text("SELECT 1"))
+            await other.dispose()
+            company = Calendar(database.repository).company(1)
+            for key in "abc":
+                await company.create_once(DRAFT, idempotency_key=key)
 
     async def test_a_read_that_is_cancelled_leaves_its_connection_usable(
         self, postgres_url: str

@@ -26,8 +26,8 @@ from sqlalchemy import (
     String,
     any_,
     bindparam,
+    false,
     func,
-    literal,
     null,
     or_,
     select,
@@ -191,7 +191,7 @@ class AtOnce:
                 event.c.starts_at,
                 bindparam("state", type_=String),
                 bindparam("due_at", type_=Instant),
-                literal(value=False),
+                false(),
             )
             .select_from(event)
             .where(_flag("armed"))

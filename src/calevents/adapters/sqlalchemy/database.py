@@ -22,7 +22,7 @@ from calevents.adapters.sqlalchemy.errors import (
 from calevents.adapters.sqlalchemy.inline import InlineReads
 from calevents.adapters.sqlalchemy.prepared import Prepared, driver_of
 from calevents.adapters.sqlalchemy.tables import DEFAULT_PREFIX, Tables
-from calevents.exceptions import StorageError
+from calevents.exceptions import StorageError, StorageUnavailable
 
 if TYPE_CHECKING:
     from calevents.adapters.sqlalchemy.ledger import SQLAlchemyLedger
@@ -30,17 +30,24 @@ if TYPE_CHECKING:
 
 __all__ = ["Database"]
 
+PATIENCE = 5
+"""Seconds that are waited for others: for a connection, for a lock, for one's turn."""
+
 # No overflow: its connections are closed after each use, and opening one costs more than the work
 # of several reads. A statement waits for its turn instead. No reset on return: every transaction
 # is ended where it is begun.
 _POOL: Mapping[str, Any] = {
     "pool_size": 10,
     "max_overflow": 0,
-    "pool_timeout": 5,
+    "pool_timeout": PATIENCE,
     "pool_reset_on_return": None,
 }
-_WAITING: Mapping[str, Any] = {"connect_args": {"timeout": 5}}
-"""Seconds that SQLite waits for another process's lock."""
+_WAITING: Mapping[str, Mapping[str, Any]] = {
+    "aiosqlite": {"timeout": PATIENCE},
+    "asyncpg": {"server_settings": {"lock_timeout": f"{PATIENCE}s"}},
+    "psycopg": {"options": f"-c lock_timeout={PATIENCE}s"},
+}
+"""By driver, how it is told not to wait longer for somebody's lock."""
 
 _REPEATS = 3
 """How often a statement that did nothing is run again before its error is told."""
@@ -183,7 +190,7 @@ class Database:
     async def reading(self) -> AsyncIterator[AsyncConnection]:
         """A connection for single statements, each its own transaction."""
         with translated():
-            async with self._reader or nullcontext():
+            async with _turn(self._reader):
                 connection = await self._connected(self._autocommit)
                 try:
                     yield connection
@@ -227,7 +234,7 @@ class Database:
     ) -> Sequence[Any]:
         engine = self.engine if statement.is_direct else self._autocommit
         with translated():
-            async with lock or nullcontext():
+            async with _turn(lock):
                 connection = await engine.connect()  # not ``async with``: see _connected
                 try:
                     return await statement.rows(connection, values)
@@ -269,8 +276,14 @@ class Database:
 
     async def _connected(self, engine: AsyncEngine) -> AsyncConnection:
         """A connection to be closed by a call, not by ``async with``, which makes a task of it."""
-        with nullcontext() if self._connections is None else self._connections.asking():
-            return await engine.connect()
+        while True:
+            with nullcontext() if self._connections is None else self._connections.asking():
+                connection = await engine.connect()
+            if not self._is_asyncpg or not driver_of(connection).is_closed():
+                return connection
+            # The server has ended it while it lay in the pool, and others with it.
+            await connection.invalidate()
+            await connection.close()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
@@ -285,7 +298,7 @@ class Database:
                 async with begun() as connection:
                     yield connection
                 return
-            async with self._writer, self._autocommit.connect() as connection:
+            async with _turn(self._writer), self._autocommit.connect() as connection:
                 await connection.exec_driver_sql("BEGIN IMMEDIATE")
                 try:
                     yield connection
@@ -307,13 +320,32 @@ class Database:
                     yield connection
             except BaseException as error:
                 # Lost, or cancelled so that even the rollback didn't get through.
-                if driver.is_closed() or driver.is_in_transaction():
+                if driver.is_closed():
+                    await _let_notice(connection)
+                elif driver.is_in_transaction():
                     await connection.invalidate()
                 if isinstance(error, self._driver_errors):
                     raise translation_of(error) from error
                 raise
         finally:
             await connection.close()
+
+
+@asynccontextmanager
+async def _turn(lock: asyncio.Lock | None) -> AsyncIterator[None]:
+    """While it is this task's turn, where there is a queue."""
+    if lock is None:
+        yield
+        return
+    try:
+        async with asyncio.timeout(PATIENCE):
+            await lock.acquire()
+    except TimeoutError as error:
+        raise StorageUnavailable("others have been using the database all the time") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 async def _let_notice(connection: AsyncConnection) -> None:
@@ -324,10 +356,10 @@ async def _let_notice(connection: AsyncConnection) -> None:
 
 def _engine(url: str, options: Mapping[str, Any]) -> AsyncEngine:
     parts = make_url(url)
-    if parts.get_backend_name() == "sqlite":
-        if parts.database in {None, "", ":memory:"} or parts.query.get("mode") == "memory":
-            # Its one connection is the database.
-            return create_async_engine(url, **{"poolclass": StaticPool, **_WAITING, **options})
-        return create_async_engine(url, **{**_POOL, **_WAITING, **options})
     pool = {} if "poolclass" in options else _POOL
-    return create_async_engine(url, **{**pool, **options})
+    if parts.get_backend_name() == "sqlite" and (
+        parts.database in {None, "", ":memory:"} or parts.query.get("mode") == "memory"
+    ):
+        pool = {"poolclass": StaticPool}  # its one connection is the database
+    waiting = {"connect_args": dict(_WAITING.get(parts.get_driver_name(), {}))}
+    return create_async_engine(url, **{**pool, **waiting, **options})

@@ -34,11 +34,16 @@ def translated() -> Iterator[None]:
     except exc.TimeoutError as error:
         raise StorageUnavailable("no connection became free in time") from error
     except exc.DBAPIError as error:
-        if error.connection_invalidated or _is_unavailable(error.orig):
+        # psycopg gives no code where it couldn't connect.
+        no_connection = isinstance(error, exc.OperationalError) and not _has_code(error.orig)
+        if error.connection_invalidated or no_connection or _is_unavailable(error.orig):
             raise StorageUnavailable("the database can't be reached or is busy") from error
         if _sqlstate(error.orig) in _SERIALIZATION:
             raise NotSerializable("other transactions are in the way") from error
         raise StorageError("the database refused a statement") from error
+    except exc.EmulatedDBAPIException as error:
+        # What a pool lets through that couldn't make a connection.
+        raise translation_of(error) from error
     except exc.SQLAlchemyError as error:
         raise StorageError("the database adapter failed") from error
     except (OSError, TimeoutError) as error:
@@ -60,7 +65,7 @@ def driver_errors(name: str) -> tuple[type[Exception], ...]:
 def translation_of(error: Exception) -> StorageError:
     """What to raise for an error of the driver itself."""
     code = _sqlstate(error)
-    if not code and not getattr(error, "sqlite_errorname", None):
+    if not _has_code(error):
         return ConnectionLost("the connection to the database was lost")
     if code[:2] == "08" or code in _SHUT_DOWN:
         return ConnectionLost("the connection to the database was lost")
@@ -79,6 +84,10 @@ def _is_unavailable(error: BaseException | None) -> bool:
     return name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR")) or (
         name == "SQLITE_CANTOPEN"
     )
+
+
+def _has_code(error: BaseException | None) -> bool:
+    return bool(_sqlstate(error) or getattr(error, "sqlite_errorname", None))
 
 
 def _sqlstate(error: BaseException | None) -> str:

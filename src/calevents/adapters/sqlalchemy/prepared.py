@@ -3,7 +3,7 @@
 A statement is compiled by SQLAlchemy once; then it runs on the driver's own connection, in one
 call, and SQLAlchemy's types convert what goes in and comes out where the database needs it. That
 saves what SQLAlchemy does anew for every execution: about half the time of a read. Where that
-isn't possible, the statement runs through SQLAlchemy.
+isn't possible, the text runs through SQLAlchemy's connection, in its transaction.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -32,7 +32,6 @@ class Prepared:
     def __init__(self, statement: Select[Any] | UpdateBase, dialect: Dialect) -> None:
         compiled = statement.compile(dialect=dialect)
         assert isinstance(compiled, SQLCompiler)
-        self._statement = statement
         self.sql = compiled.string
         """With the driver's own kind of placeholders."""
         self._run = _runner(dialect.driver, writes=isinstance(statement, UpdateBase))
@@ -45,9 +44,10 @@ class Prepared:
             for name, value in compiled.params.items()
             if not compiled.binds[name].required
         }
+        self._is_positional = compiled.positional
         self._binders: list[tuple[str, _Processor | None]] = [
             (name, compiled.binds[name].type.dialect_impl(dialect).bind_processor(dialect))
-            for name in compiled.positiontup or compiled.binds
+            for name in compiled.positiontup or dict.fromkeys(compiled.bind_names.values())
         ]
         self._converters: list[tuple[int, _Processor]] = [
             (index, processor)
@@ -66,11 +66,12 @@ class Prepared:
         """
         if self.is_direct:
             return await self.driver_rows(driver_of(connection), values)
-        values = {**self._own, **values}
-        known = {name: values[name] for name, _ in self._binders if name not in self._own}
-        result = await connection.execute(self._statement, known)
-        found: Sequence[_Row] = result.all() if result.returns_rows else ()
-        return found
+        parameters: Any = tuple(self.parameters(values))
+        if not self._is_positional:
+            names = [name for name, _ in self._binders]
+            parameters = dict(zip(names, parameters, strict=True))
+        result = await connection.exec_driver_sql(self.sql, parameters)
+        return self.converted(result.all()) if result.returns_rows else ()
 
     async def driver_rows(self, driver: Any, values: Mapping[str, Any]) -> Sequence[_Row]:
         """The same on the driver's own connection, for a statement that :attr:`is_direct`."""
