@@ -228,7 +228,7 @@ class TestPostgreSQL:
             answers = await asyncio.gather(*(user.get(event.id) for _ in range(4)))
             assert answers == [event] * 4
 
-    async def test_transactions_find_new_connections_when_theirs_were_cut(
+    async def test_writes_find_new_connections_when_those_in_the_pool_were_cut(
         self, postgres_url: str
     ) -> None:
         async with Database(postgres_url) as database, AsyncExitStack() as stack:
@@ -248,8 +248,8 @@ class TestPostgreSQL:
                     await connection.execute(text("SELECT 1"))
             await other.dispose()
             company = Calendar(database.repository).company(1)
-            for key in "abc":
-                await company.create_once(DRAFT, idempotency_key=key)
+            await company.create_once(DRAFT, idempotency_key="k")
+            await asyncio.gather(*(company.create(DRAFT) for _ in range(3)))
 
     async def test_a_read_that_is_cancelled_leaves_its_connection_usable(
         self, postgres_url: str

@@ -39,11 +39,13 @@ class Connections:
         Raises:
             StorageUnavailable: there is none, or none became free in time.
         """
-        while self._kept:
-            connection = self._kept.pop()
+        while True:
+            connection = self._kept.pop() if self._kept else await self._ask()
             if not _is_closed(connection):
                 return connection
             connection.invalidate()
+
+    async def _ask(self) -> PoolProxiedConnection:
         with translated(), self.asking():
             return await self._engine.raw_connection()
 
