@@ -59,6 +59,51 @@ def test_the_url_may_come_from_the_environment(
     assert capsys.readouterr().out == f"{migrations.head()}\n"
 
 
+@pytest.mark.parametrize(("there", "asked"), [(0, 4), (4, 8), (4, 0)])
+def test_partitions_that_are_not_those_there_are_refused_also_at_the_head(
+    there: int, asked: int, postgres_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = f"--url={postgres_url}"
+    assert migrate(url, f"--partitions={there}") == 0
+    for _ in range(2):
+        assert migrate(url, f"--partitions={asked}") == 2
+        said = capsys.readouterr().err
+        assert said.startswith(f"calevents migrate: partitions: {asked} were asked for")
+        assert f"have {there}" in said
+        assert "leave the option out" in said
+    assert migrate(url, f"--partitions={there}") == 0
+    assert migrate(url) == 0
+
+
+def test_sqlite_refuses_partitions_also_at_the_head(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = f"--url=sqlite+aiosqlite:///{tmp_path / 'calendar.db'}"
+    assert migrate(url, "--partitions=0") == 0
+    assert migrate(url, "--partitions=2") == 2
+    assert "only PostgreSQL" in capsys.readouterr().err
+    assert migrate(url, "--partitions=2", "--sql") == 2
+    assert "only PostgreSQL" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("action", "option"),
+    [
+        ("current", "--revision"),
+        ("current", "--partitions"),
+        ("check", "--revision"),
+        ("check", "--partitions"),
+        ("downgrade", "--partitions"),
+    ],
+)
+def test_an_option_that_an_action_has_no_use_for_is_refused(
+    action: str, option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    needed = ["--revision=base"] if action == "downgrade" else []
+    assert migrate(action, "--url=sqlite+aiosqlite://", f"{option}=2", *needed) == 2
+    assert f"{option}: {action} takes none" in capsys.readouterr().err
+
+
 def test_sql_for_sqlite_builds_what_a_migration_builds(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

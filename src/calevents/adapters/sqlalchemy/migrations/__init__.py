@@ -50,7 +50,8 @@ def upgrade(
         schema: the schema of the tables; created where it is missing.
         table_prefix: what the tables' names begin with.
         partitions: how many hash partitions by ``company_id`` each new table is to have, on
-            PostgreSQL; 0 is none. By default as many as the tables that are there have.
+            PostgreSQL; 0 is none. By default as many as the tables that are there have, and
+            nothing else is possible once there are some.
         lock_timeout: seconds that a statement waits for a table's lock, on PostgreSQL.
 
     Raises:
@@ -60,6 +61,7 @@ def upgrade(
     """
     layout = Layout(schema, table_prefix, partitions)
     with _locked(connection, lock_timeout), _refusals():
+        layout.fit(connection)  # also when no table is left to be created
         _create_schema(connection, schema)
         command.upgrade(_config(layout, connection), revision)
 
@@ -152,7 +154,9 @@ def offline_sql(
         ValueError: there is no such revision, or ``partitions`` doesn't fit.
     """
     written = StringIO()
-    config = _config(Layout(schema, table_prefix, partitions), output=written)
+    layout = Layout(schema, table_prefix, partitions)
+    layout.fit_dialect(dialect)
+    config = _config(layout, output=written)
     config.attributes["dialect"] = dialect
     start, _, end = revision.rpartition(":")
     back = bool(start) and _is_older(config, end, start)

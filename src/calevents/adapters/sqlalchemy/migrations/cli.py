@@ -26,6 +26,10 @@ def run(options: Namespace) -> int:
         raise ValueError("name the database with --url or the environment variable DATABASE_URL")
     if options.revision is None and options.action == "downgrade":
         raise ValueError("downgrade drops data: name its --revision; base drops everything")
+    if options.revision is not None and options.action not in {"upgrade", "downgrade"}:
+        raise ValueError(f"--revision: {options.action} takes none")
+    if options.partitions is not None and options.action != "upgrade":
+        raise ValueError(f"--partitions: {options.action} takes none")
     try:
         dialect = make_url(options.url).get_backend_name()
     except ArgumentError as error:
