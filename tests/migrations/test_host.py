@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Column, Integer, MetaData, Table, text
 
-from calevents import Calendar
+from calevents import Calendar, StorageError
 from calevents.adapters.sqlalchemy import migrations
 from calevents.testing.events import NOON
 from tests.migrations.places import Place
@@ -128,6 +128,31 @@ async def test_the_revisions_are_a_branch_of_the_host_s(host: Place, alembic: Al
     alembic("downgrade", "calevents@base")
     assert await host.tables() == {}
     assert "a1 (head)" in alembic("current")
+
+
+async def test_tables_made_without_a_migration_are_stamped_by_the_host_s_command(
+    host: Place, alembic: Alembic, tmp_path: Path
+) -> None:
+    ini = tmp_path / "alembic.ini"
+    ini.write_text(ini.read_text().replace("calevents_partitions = 3", ""))
+    await host.database.create_tables()
+    alembic("stamp", "calevents@head")
+    alembic("upgrade", "heads")
+    current = alembic("current")
+    assert "a1 (head)" in current
+    assert f"{migrations.head()} (head)" in current
+    alembic("downgrade", "calevents@calevents_0001")
+    alembic("upgrade", "calevents@head")
+    assert await host.run(migrations.check) == []
+
+
+async def test_tables_of_the_host_s_alembic_are_left_to_its_command(
+    host: Place, alembic: Alembic
+) -> None:
+    alembic("upgrade", "heads")
+    with pytest.raises(StorageError, match="the host's own Alembic did, go on with its command"):
+        await host.database.migrate()
+    assert await host.run(migrations.current) is None
 
 
 async def test_a_host_may_call_the_functions_in_its_own_transaction(usual: Place) -> None:

@@ -76,6 +76,8 @@ async def _online(database: Database, options: Namespace) -> int:
                 await connection.run_sync(
                     migrations.downgrade, options.revision, **place, **_lock(options)
                 )
+            elif options.action == "stamp":
+                await connection.run_sync(migrations.stamp, **place, **_lock(options))
             else:
                 await connection.run_sync(
                     migrations.upgrade,
