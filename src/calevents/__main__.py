@@ -75,9 +75,10 @@ def _add_migrate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "action",
         nargs="?",
         default="upgrade",
-        choices=("upgrade", "downgrade", "current", "check"),
+        choices=("upgrade", "downgrade", "current", "check", "stamp"),
         help="upgrade (the default) and downgrade go to a revision; current says at which one the "
-        "tables are; check says how they differ from what this release needs, and fails if they do",
+        "tables are; check says how they differ from what this release needs, and fails if they "
+        "do; stamp records once that tables made by create_tables() are at the newest revision",
     )
     parser.add_argument(
         "--url",

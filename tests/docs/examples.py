@@ -209,6 +209,7 @@ _PROGRAMS: Mapping[str, Callable[[Sequence[str]], None]] = {
     "flask": _module("flask"),
     "make": _make,
     "pip": _pip,
+    "psql": lambda _: None,
     "pytest": _module("pytest"),
     "python": _python,
     "uvicorn": _module("uvicorn"),

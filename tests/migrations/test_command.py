@@ -1,5 +1,6 @@
 """The command ``calevents migrate``."""
 
+import asyncio
 import sqlite3
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import pytest
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from calevents.__main__ import main
-from calevents.adapters.sqlalchemy import migrations
+from calevents.adapters.sqlalchemy import Database, migrations
 from tests.migrations.places import Place
 
 
@@ -57,6 +58,80 @@ def test_the_url_may_come_from_the_environment(
     assert migrate() == 0
     assert migrate("current") == 0
     assert capsys.readouterr().out == f"{migrations.head()}\n"
+
+
+def test_a_first_try_is_stamped_and_then_migrated(
+    url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def first_try() -> None:
+        async with Database(url) as database:
+            await database.create_tables()
+
+    asyncio.run(first_try())
+    url = f"--url={url}"
+    assert migrate(url) == 2
+    said = capsys.readouterr().err
+    assert "calevents migrate stamp" in said
+    assert "host's own Alembic" in said
+    assert migrate("stamp", url) == 0
+    assert migrate("current", url) == 0
+    assert capsys.readouterr().out == f"{migrations.head()}\n"
+    assert migrate(url) == 0
+    assert migrate("stamp", url) == 2
+    assert f"recorded as {migrations.head()} already" in capsys.readouterr().err
+
+
+def test_an_empty_database_is_not_stamped(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert migrate("stamp", f"--url={url}") == 2
+    assert "no tables yet" in capsys.readouterr().err
+    assert migrate(f"--url={url}") == 0
+
+
+@pytest.mark.parametrize(("there", "asked"), [(0, 4), (4, 8), (4, 0)])
+def test_partitions_that_are_not_those_there_are_refused_also_at_the_head(
+    there: int, asked: int, postgres_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = f"--url={postgres_url}"
+    assert migrate(url, f"--partitions={there}") == 0
+    for _ in range(2):
+        assert migrate(url, f"--partitions={asked}") == 2
+        said = capsys.readouterr().err
+        assert said.startswith(f"calevents migrate: partitions: {asked} were asked for")
+        assert f"have {there}" in said
+        assert "leave the option out" in said
+    assert migrate(url, f"--partitions={there}") == 0
+    assert migrate(url) == 0
+
+
+def test_sqlite_refuses_partitions_also_at_the_head(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = f"--url=sqlite+aiosqlite:///{tmp_path / 'calendar.db'}"
+    assert migrate(url, "--partitions=0") == 0
+    assert migrate(url, "--partitions=2") == 2
+    assert "only PostgreSQL" in capsys.readouterr().err
+    assert migrate(url, "--partitions=2", "--sql") == 2
+    assert "only PostgreSQL" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("action", "option"),
+    [
+        ("current", "--revision"),
+        ("current", "--partitions"),
+        ("check", "--revision"),
+        ("check", "--partitions"),
+        ("downgrade", "--partitions"),
+        ("stamp", "--revision"),
+        ("stamp", "--partitions"),
+    ],
+)
+def test_an_option_that_an_action_has_no_use_for_is_refused(
+    action: str, option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    needed = ["--revision=base"] if action == "downgrade" else []
+    assert migrate(action, "--url=sqlite+aiosqlite://", f"{option}=2", *needed) == 2
+    assert f"{option}: {action} takes none" in capsys.readouterr().err
 
 
 def test_sql_for_sqlite_builds_what_a_migration_builds(
@@ -119,6 +194,7 @@ async def test_sql_for_postgresql_builds_what_a_migration_builds(postgres_url: s
         (["--url=sqlite+aiosqlite://", "downgrade"], "--revision"),
         (["--url=sqlite+aiosqlite://", "--revision=nope"], "nope"),
         (["--url=sqlite+aiosqlite://", "check", "--sql"], "--sql"),
+        (["--url=sqlite+aiosqlite://", "stamp", "--sql"], "--sql"),
         (["--url=sqlite+aiosqlite://", "--partitions=4"], "partitions"),
         (["--url=postgresql+asyncpg://", "--partitions=-1", "--sql"], "partitions"),
         (["--url=postgresql+asyncpg://u:secret@127.0.0.1:1/x"], "can't be reached"),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Column, Integer, MetaData, Table, text
 
-from calevents import Calendar
+from calevents import Calendar, StorageError
 from calevents.adapters.sqlalchemy import migrations
 from calevents.testing.events import NOON
 from tests.migrations.places import Place
@@ -72,6 +72,23 @@ def downgrade():
     op.drop_table("members")
 '''
 
+MEMBERS = 'Table("members", metadata, Column("id", Integer, primary_key=True))'
+TEAMS = MEMBERS.replace("members", "teams")
+
+MAKO = """
+import sqlalchemy as sa
+from alembic import op
+revision = ${repr(up_revision)}
+down_revision = ${repr(down_revision)}
+branch_labels = ${repr(branch_labels)}
+
+def upgrade():
+    ${upgrades or "pass"}
+
+def downgrade():
+    ${downgrades or "pass"}
+"""
+
 Alembic = Callable[..., str]
 
 
@@ -128,6 +145,67 @@ async def test_the_revisions_are_a_branch_of_the_host_s(host: Place, alembic: Al
     alembic("downgrade", "calevents@base")
     assert await host.tables() == {}
     assert "a1 (head)" in alembic("current")
+
+
+async def test_a_host_goes_on_with_a_branch_that_has_a_name(
+    host: Place, alembic: Alembic, tmp_path: Path
+) -> None:
+    """What the guide tells to call, for what is ambiguous with two heads."""
+    versions = tmp_path / "migrations" / "versions"
+    first = versions / "a1_members.py"
+    first.write_text(first.read_text() + '\nbranch_labels = ("host",)\n')
+    (tmp_path / "migrations" / "script.py.mako").write_text(MAKO)
+    env = tmp_path / "migrations" / "env.py"
+    alembic("upgrade", "heads")
+    env.write_text(env.read_text().replace(MEMBERS, f"{MEMBERS}\n{TEAMS}"))
+    alembic("revision", "--head=host@head", "--autogenerate", "--rev-id=a2", "-m", "teams")
+    assert "create_table('teams'" in (versions / "a2_teams.py").read_text()
+    alembic("upgrade", "host@head")
+    assert "a2 (head)" in alembic("current")
+    alembic("downgrade", "host@-1")
+    assert "a2" not in alembic("current")
+    assert await host.run(migrations.check) == []
+
+
+async def test_a_host_s_first_revision_is_written_into_its_own_folder(
+    host: Place, alembic: Alembic, tmp_path: Path
+) -> None:
+    """Also after calevents' branch was listed; the same command without options writes there."""
+    versions = tmp_path / "migrations" / "versions"
+    (versions / "a1_members.py").unlink()
+    (tmp_path / "migrations" / "script.py.mako").write_text(MAKO)
+    alembic("upgrade", "heads")
+    options = ["--head=base", "--version-path=migrations/versions", "--branch-label=host"]
+    alembic("revision", *options, "--rev-id=a1", "-m", "members")
+    assert [path.name for path in versions.glob("*.py")] == ["a1_members.py"]
+    alembic("upgrade", "heads")
+    alembic("revision", "--head=host@head", "--rev-id=a2", "-m", "teams")
+    assert (versions / "a2_teams.py").exists()
+
+
+async def test_tables_made_without_a_migration_are_stamped_by_the_host_s_command(
+    host: Place, alembic: Alembic, tmp_path: Path
+) -> None:
+    ini = tmp_path / "alembic.ini"
+    ini.write_text(ini.read_text().replace("calevents_partitions = 3", ""))
+    await host.database.create_tables()
+    alembic("stamp", "calevents@head")
+    alembic("upgrade", "heads")
+    current = alembic("current")
+    assert "a1 (head)" in current
+    assert f"{migrations.head()} (head)" in current
+    alembic("downgrade", "calevents@calevents_0001")
+    alembic("upgrade", "calevents@head")
+    assert await host.run(migrations.check) == []
+
+
+async def test_tables_of_the_host_s_alembic_are_left_to_its_command(
+    host: Place, alembic: Alembic
+) -> None:
+    alembic("upgrade", "heads")
+    with pytest.raises(StorageError, match="the host's own Alembic did, go on with its command"):
+        await host.database.migrate()
+    assert await host.run(migrations.current) is None
 
 
 async def test_a_host_may_call_the_functions_in_its_own_transaction(usual: Place) -> None:

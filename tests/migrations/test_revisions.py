@@ -9,7 +9,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.schema import CreateTable
 
-from calevents import Calendar, Member
+from calevents import Calendar, Member, StorageError
 from calevents.adapters.sqlalchemy import migrations
 from calevents.adapters.sqlalchemy.tables import Tables
 from calevents.testing.events import NOON
@@ -84,6 +84,60 @@ async def test_the_head_is_what_the_models_say(place: Place) -> None:
     await create_tables(place)
     assert await place.described() == migrated
     assert len(migrated) > 10
+
+
+async def test_tables_made_without_a_migration_are_stamped_and_then_migrated(place: Place) -> None:
+    await create_tables(place)
+    tables = await place.tables()
+    await place.fill(tables)
+    before, rows = await place.described(), await place.rows(tables)
+    for revision in ("head", chain()[0]):
+        with pytest.raises(StorageError, match="calevents migrate stamp"):
+            await place.database.migrate(revision)
+    assert await place.described(version_table=True) == before
+
+    await place.run(migrations.stamp)
+    assert await place.run(migrations.current) == migrations.head()
+    await place.database.migrate()
+    assert await place.described() == before
+    assert await place.rows(tables) == rows
+    await place.run(migrations.downgrade, chain()[0])
+    await place.database.migrate()
+    assert await place.described() == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (["ALTER TABLE calevents_events ADD COLUMN extra INTEGER"], "remove column .* extra"),
+        (
+            ["DROP TABLE calevents_deliveries", "DROP INDEX calevents_audiences_by_end"],
+            "add table calevents_deliveries; .*add index calevents_audiences_by_end",
+        ),
+    ],
+)
+async def test_tables_that_differ_are_not_stamped(
+    usual: Place, changes: list[str], said: str
+) -> None:
+    await create_tables(usual)
+    async with usual.engine.begin() as connection:
+        for change in changes:
+            await connection.execute(text(change))
+    before = await usual.described(version_table=True)
+    with pytest.raises(StorageError, match=said):
+        await usual.run(migrations.stamp)
+    assert await usual.described(version_table=True) == before
+
+
+async def test_only_tables_without_a_revision_are_stamped(place: Place) -> None:
+    with pytest.raises(StorageError, match="no tables yet"):
+        await place.run(migrations.stamp)
+    assert await place.described(version_table=True) == []
+    for revision in chain():
+        await place.database.migrate(revision)
+        with pytest.raises(StorageError, match=f"recorded as {revision} already"):
+            await place.run(migrations.stamp)
+        assert await place.run(migrations.current) == revision
 
 
 async def test_an_upgrade_of_what_is_up_to_date_changes_nothing(usual: Place) -> None:

@@ -149,10 +149,12 @@ class Database:
         Args:
             revision: where to, forwards; ``head`` is the newest.
             partitions: how many hash partitions by ``company_id`` each table is to have, on
-                PostgreSQL; by default none, or as many as the tables that are there have.
+                PostgreSQL; by default none, or as many as the tables that are there have, and
+                nothing else is possible once there are some.
 
         Raises:
             ValueError: there is no such revision, or ``partitions`` doesn't fit.
+            StorageError: the tables are there, but no revision of theirs is recorded.
             StorageUnavailable: another transaction holds a table's lock.
         """
         from calevents.adapters.sqlalchemy.migrations import upgrade

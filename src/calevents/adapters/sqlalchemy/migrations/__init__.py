@@ -22,8 +22,18 @@ from sqlalchemy.schema import CreateSchema
 
 from calevents.adapters.sqlalchemy.migrations.layout import Layout
 from calevents.adapters.sqlalchemy.tables import DEFAULT_PREFIX, Tables
+from calevents.exceptions import StorageError
 
-__all__ = ["LOCK_TIMEOUT", "check", "current", "downgrade", "head", "offline_sql", "upgrade"]
+__all__ = [
+    "LOCK_TIMEOUT",
+    "check",
+    "current",
+    "downgrade",
+    "head",
+    "offline_sql",
+    "stamp",
+    "upgrade",
+]
 
 LOCK_TIMEOUT = 5.0
 """Seconds that a statement waits for a table's lock; everybody else queues behind it meanwhile."""
@@ -50,16 +60,20 @@ def upgrade(
         schema: the schema of the tables; created where it is missing.
         table_prefix: what the tables' names begin with.
         partitions: how many hash partitions by ``company_id`` each new table is to have, on
-            PostgreSQL; 0 is none. By default as many as the tables that are there have.
+            PostgreSQL; 0 is none. By default as many as the tables that are there have, and
+            nothing else is possible once there are some.
         lock_timeout: seconds that a statement waits for a table's lock, on PostgreSQL.
 
     Raises:
         ValueError: there is no such revision, or ``partitions`` doesn't fit.
+        StorageError: the tables are there, but no revision of theirs; see :func:`stamp`.
         sqlalchemy.exc.DBAPIError: the database refused; nothing of it remains once the caller has
             rolled back.
     """
     layout = Layout(schema, table_prefix, partitions)
     with _locked(connection, lock_timeout), _refusals():
+        _refuse_unrecorded(connection, layout)
+        layout.fit(connection)  # also when no table is left to be created
         _create_schema(connection, schema)
         command.upgrade(_config(layout, connection), revision)
 
@@ -81,11 +95,42 @@ def downgrade(
         command.downgrade(_config(layout, connection), revision)
 
 
+def stamp(
+    connection: Connection,
+    *,
+    schema: str | None = None,
+    table_prefix: str = DEFAULT_PREFIX,
+    lock_timeout: float = LOCK_TIMEOUT,
+) -> None:
+    """Record that tables made by ``create_tables()`` are at the newest revision; nothing else.
+
+    From then on they can be migrated. For the parameters see :func:`upgrade`.
+
+    Raises:
+        StorageError: a revision is recorded already, or :func:`check` finds a difference; says
+            which.
+    """
+    layout = Layout(schema, table_prefix)
+    with _locked(connection, lock_timeout):
+        recorded = _recorded(connection, layout)
+        if recorded is not None:
+            raise StorageError(f"the tables are recorded as {recorded} already; migrate them")
+        if not _has_events(connection, layout):
+            raise StorageError("there are no tables yet; migrate creates them")
+        found = check(connection, schema=schema, table_prefix=table_prefix)
+        if found:
+            raise StorageError(
+                f"the tables differ from what this release needs: {'; '.join(found)}. If another"
+                " release made them, stamp them with that one, then migrate with this one"
+            )
+        command.stamp(_config(layout, connection), "head")
+
+
 def current(
     connection: Connection, *, schema: str | None = None, table_prefix: str = DEFAULT_PREFIX
 ) -> str | None:
     """The revision that the tables are at; None before the first."""
-    return _context(connection, Layout(schema, table_prefix)).get_current_revision()
+    return _recorded(connection, Layout(schema, table_prefix))
 
 
 def head() -> str:
@@ -152,7 +197,9 @@ def offline_sql(
         ValueError: there is no such revision, or ``partitions`` doesn't fit.
     """
     written = StringIO()
-    config = _config(Layout(schema, table_prefix, partitions), output=written)
+    layout = Layout(schema, table_prefix, partitions)
+    layout.fit_dialect(dialect)
+    config = _config(layout, output=written)
     config.attributes["dialect"] = dialect
     start, _, end = revision.rpartition(":")
     back = bool(start) and _is_older(config, end, start)
@@ -188,6 +235,23 @@ def _is_older(config: Config, revision: str, than: str) -> bool:
     known = [found.revision for found in reversed(list(script.walk_revisions()))]
     order = ["base", *known, "head"]
     return revision in order and than in order and order.index(revision) < order.index(than)
+
+
+def _recorded(connection: Connection, layout: Layout) -> str | None:
+    return _context(connection, layout).get_current_revision()
+
+
+def _has_events(connection: Connection, layout: Layout) -> bool:
+    return inspect(connection).has_table(layout.table("events").name, schema=layout.schema)
+
+
+def _refuse_unrecorded(connection: Connection, layout: Layout) -> None:
+    if _recorded(connection, layout) is None and _has_events(connection, layout):
+        raise StorageError(
+            "the tables are there, but no revision of theirs is recorded. If create_tables() made"
+            " them, record it once with 'calevents migrate stamp'; if the host's own Alembic did,"
+            " go on with its command alone"
+        )
 
 
 def _create_schema(connection: Connection, schema: str | None) -> None:

@@ -26,6 +26,10 @@ def run(options: Namespace) -> int:
         raise ValueError("name the database with --url or the environment variable DATABASE_URL")
     if options.revision is None and options.action == "downgrade":
         raise ValueError("downgrade drops data: name its --revision; base drops everything")
+    if options.revision is not None and options.action not in {"upgrade", "downgrade"}:
+        raise ValueError(f"--revision: {options.action} takes none")
+    if options.partitions is not None and options.action != "upgrade":
+        raise ValueError(f"--partitions: {options.action} takes none")
     try:
         dialect = make_url(options.url).get_backend_name()
     except ArgumentError as error:
@@ -72,6 +76,8 @@ async def _online(database: Database, options: Namespace) -> int:
                 await connection.run_sync(
                     migrations.downgrade, options.revision, **place, **_lock(options)
                 )
+            elif options.action == "stamp":
+                await connection.run_sync(migrations.stamp, **place, **_lock(options))
             else:
                 await connection.run_sync(
                     migrations.upgrade,

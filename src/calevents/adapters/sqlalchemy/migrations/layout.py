@@ -74,6 +74,34 @@ class Layout:
             "version_table_schema": self.schema,
         }
 
+    def fit_dialect(self, name: str) -> None:
+        """Raise ``ValueError`` if ``partitions`` are asked of a database that has none."""
+        if self.partitions and name != "postgresql":
+            raise ValueError(
+                f"partitions: {self.partitions} were asked for, but only PostgreSQL has partitions;"
+                " leave the option out"
+            )
+
+    def fit(self, connection: sa.Connection) -> int | None:
+        """How many partitions each table that is there has; None before the first table.
+
+        Raises:
+            ValueError: ``partitions`` says otherwise.
+        """
+        self.fit_dialect(connection.dialect.name)
+        if connection.dialect.name != "postgresql":
+            return None
+        name = _quoted(self.table("events"), connection.dialect)
+        there: int | None = connection.scalar(_MODULUS, {"name": name})
+        if there is not None and self.partitions not in {None, there}:
+            raise ValueError(
+                f"partitions: {self.partitions} were asked for, but the tables that are there have"
+                f" {there}, and tables are partitioned when they are created; leave the option out"
+                " to keep them as they are, or create new ones under another prefix or schema and"
+                " copy the rows"
+            )
+        return there
+
     def table(self, name: str) -> sa.TableClause:
         """The table that calevents calls ``name``."""
         return sa.table(f"{self.table_prefix}{name}", schema=self.schema)
@@ -94,10 +122,11 @@ def create_table(name: str, *columns: sa.Column[Any], **options: Any) -> None:
                 ", ".join(f"{key} = {value}" for key, value in parameters.items())
             )
     op.create_table(table.name, *columns, schema=layout.schema, **options)
+    dialect = op.get_context().dialect
     for number in range(partitions):
         part = layout.table(f"{name}_p{number}")
         op.execute(
-            f"CREATE TABLE {_quoted(part)} PARTITION OF {_quoted(table)}"
+            f"CREATE TABLE {_quoted(part, dialect)} PARTITION OF {_quoted(table, dialect)}"
             f" FOR VALUES WITH (MODULUS {partitions}, REMAINDER {number}){storage}"
         )
 
@@ -128,23 +157,16 @@ def _layout() -> Layout:
 
 def _partitions(layout: Layout) -> int:
     context = op.get_context()
-    if context.dialect.name != "postgresql":
-        if layout.partitions:
-            raise ValueError("partitions: only PostgreSQL has them")
-        return 0
+    layout.fit_dialect(context.dialect.name)
     if context.as_sql:
         return layout.partitions or 0
     # The events are created first; what comes later is partitioned alike, so that a company's rows
     # stay together.
-    there = op.get_bind().scalar(_MODULUS, {"name": _quoted(layout.table("events"))})
-    if there is None:
-        return layout.partitions or 0
-    if layout.partitions not in {None, there}:
-        raise ValueError(f"partitions: the tables that are there have {there}")
-    return int(there)
+    there = layout.fit(op.get_bind())
+    return (layout.partitions or 0) if there is None else there
 
 
-def _quoted(table: sa.TableClause) -> str:
-    preparer = op.get_context().dialect.identifier_preparer
+def _quoted(table: sa.TableClause, dialect: sa.Dialect) -> str:
+    preparer = dialect.identifier_preparer
     name = preparer.quote(table.name)
     return name if table.schema is None else f"{preparer.quote_schema(table.schema)}.{name}"
