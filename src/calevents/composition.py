@@ -260,7 +260,7 @@ class _Composition:
                 if base is not None and instant == getattr(base, key):
                     return self.kept_time(base, key, canonical)
                 return instant, None
-            if base is None and self.document.get("time_zone") is None:
+            if self.given("time_zone") is None:  # the default is no zone that a client named
                 self.fault(pointer, "offset", "has no offset; add one such as Z, or a time_zone")
                 return None, None
             if not canonical:  # the zone's own fault is already noted

@@ -466,6 +466,32 @@ class TestTimes:
         moved = write({"start": "2025-06-15T09:00"}, base)
         assert moved.start == datetime(2025, 6, 15, 13, 0, tzinfo=UTC)
 
+    @pytest.mark.parametrize("zone", ["UTC", "America/New_York"])
+    @pytest.mark.parametrize("key", ["start", "end"])
+    @pytest.mark.parametrize(
+        "wall",
+        ["2025-06-15T15:00", datetime(2025, 6, 15, 15, 0)],  # noqa: DTZ001 - a wall time
+    )
+    def test_a_wall_time_needs_a_zone_that_is_named(self, zone: str, key: str, wall: Any) -> None:
+        base = write(MINIMAL | {"time_zone": zone})
+        pointer = {f"/{key}": "offset"}
+        assert faults(MINIMAL | {key: wall}) == pointer
+        assert faults(MINIMAL | {key: wall, "time_zone": None}) == pointer
+        assert faults({key: wall, "time_zone": None}, base) == pointer
+        both = {"start": wall, "end": wall, "time_zone": None}
+        assert faults(both, base) == {"/start": "offset", "/end": "offset"}
+        # A zone that the event has is named, and so is one beside the time.
+        assert write({"end": "2025-06-16T15:00"}, base).end_wall == datetime(2025, 6, 16, 15)  # noqa: DTZ001
+        assert write({"end": "2025-06-15T23:00", "time_zone": "UTC"}, base).end.hour == 23
+
+    def test_a_cleared_zone_keeps_instants(self) -> None:
+        base = write(MINIMAL | {"start": "2025-06-15T10:00", "time_zone": "America/New_York"})
+        cleared = write({"time_zone": None}, base)
+        assert (cleared.time_zone, cleared.canonical_time_zone) == ("UTC", "UTC")
+        assert (cleared.start, cleared.start_wall) == (base.start, None)
+        moved = write({"time_zone": None, "start": "2025-06-15T15:00Z"}, base)
+        assert (moved.start.hour, moved.time_zone) == (15, "UTC")
+
     def test_datetimes_are_taken_from_python(self) -> None:
         start = datetime(2025, 6, 15, 10, 0, tzinfo=ZoneInfo("America/New_York"))
         end = datetime(2025, 6, 15, 21, 0, tzinfo=timezone(timedelta(hours=5, minutes=30)))
