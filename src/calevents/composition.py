@@ -279,12 +279,13 @@ class _Composition:
         return getattr(base, key), wall
 
     def active(self) -> bool:
-        value = self.document.get("active", _ABSENT)
-        if value is False and self.document.get("status") == "CONCLUDED":
+        value, base = self.document.get("active", _ABSENT), self.base
+        if value is False and base is not None and self.document.get("status") == "CONCLUDED":
             # Read back from an answer: false beside CONCLUDED is the clock's word, not the flag's.
+            # A new event has no flag to keep, and nobody is shown what may have been switched off.
             value = _ABSENT
         if value is _ABSENT:
-            return True if self.base is None else self.base.active
+            return True if base is None else base.active
         if value is None:
             return True
         if not isinstance(value, bool):

@@ -351,9 +351,21 @@ class TestActive:
         off = attrs.evolve(base, active=False)
         assert not write(represent(off, after) | {"title": "New"}, off, now=after).active
 
-    def test_a_copy_of_an_ended_event_is_active(self) -> None:
-        base = write(PAGE_EXAMPLE)
-        assert write(represent(base, base.end)).active
+    @pytest.mark.parametrize("viewer", [COMPANY, MEMBER])
+    def test_a_new_event_has_no_flag_to_keep(self, viewer: Viewer) -> None:
+        base = write(MINIMAL, viewer=viewer)
+        later = {"start": "2025-07-15T14:00:00Z", "end": "2025-07-15T16:00:00Z"}
+        for stored in (base, attrs.evolve(base, active=False)):
+            answer = represent(stored, stored.end)
+            assert (answer["active"], answer["status"]) == (False, "CONCLUDED")
+            assert not write(answer | later, viewer=viewer).active
+            assert not write(answer, viewer=viewer).active
+            assert write(answer | later | {"active": True}, viewer=viewer).active
+            # It's the write over a stored event that keeps the flag.
+            assert write(answer | later, stored, viewer).active is stored.active
+        answer = represent(base, base.end)
+        del answer["active"]
+        assert write(answer | later, viewer=viewer).active
 
     def test_without_its_status_false_switches_off(self) -> None:
         base = write(PAGE_EXAMPLE)
