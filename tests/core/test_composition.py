@@ -122,6 +122,36 @@ def test_every_fault_is_told_at_once() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"title": "x" * 255 + "\0"}, ["length", "characters"]),
+        ({"title": "\0"}, ["characters"]),
+        ({"title": " \n "}, ["length"]),
+        ({"title": "x" * 255 + "\ud800"}, ["characters", "length"]),
+        ({"title": "\ud800\0"}, ["characters", "characters"]),
+        ({"description": "x" * 10_000 + "\0"}, ["length", "characters"]),
+        ({"description": "x" * 9_999 + "\0"}, ["characters"]),
+        ({"description": "x" * 10_000 + "\n"}, ["length"]),
+        ({"venue": "x" * 255 + "\n"}, ["length", "characters"]),
+        ({"url": "ftp://example.com/" + "x" * 2048}, ["length", "url"]),
+        ({"url": "https://example.com/" + "x" * 2048}, ["length"]),
+        ({"url": "https://example.com/\ud800"}, ["characters"]),
+        ({"image_url": "x" * 2049}, ["length", "url"]),
+        ({"images": [{"full": "x" * 2049}]}, ["length", "url"]),
+    ],
+)
+def test_one_field_may_have_more_than_one_fault(
+    fields: dict[str, Any], expected: list[str]
+) -> None:
+    for base in (None, write(MINIMAL)):
+        with pytest.raises(InvalidEvent) as caught:
+            write(fields if base else MINIMAL | fields, base)
+        assert [fault.code for fault in caught.value.faults] == expected
+        assert len({fault.detail for fault in caught.value.faults}) == len(expected)
+        assert len({fault.pointer for fault in caught.value.faults}) == 1
+
+
 @pytest.mark.parametrize("document", [None, 5, "text", ["title"], True])
 def test_only_an_object_is_a_document(document: Any) -> None:
     assert faults(document) == {"": "type"}
@@ -436,6 +466,23 @@ class TestImages:
     )
     def test_faults_point_into_the_array(self, image: Any, pointer: str, code: str) -> None:
         assert faults(MINIMAL | {"images": [image]}) == {pointer: code}
+        others = [{"full": self.FULL}] * 20
+        assert faults(MINIMAL | {"images": [image, *others]}) == {
+            "/images": "length",
+            pointer: code,
+        }
+
+    def test_too_many_images_hide_no_fault_of_the_first_twenty(self) -> None:
+        images: list[Any] = [{"full": self.FULL} for _ in range(19)]
+        faulty = [{"full": "x"}, {"full": "beyond"}, 5]
+        assert faults(MINIMAL | {"images": [*images, *faulty]}) == {
+            "/images": "length",
+            "/images/19/full": "url",
+        }
+        assert faults(MINIMAL | {"images": [5] * 10_000}) == {
+            "/images": "length",
+            **{f"/images/{index}": "type" for index in range(20)},
+        }
 
 
 class TestTimes:
