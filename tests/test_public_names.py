@@ -49,6 +49,7 @@ BUILTINS: dict[str, type[BaseException] | None] = {
     "IdempotencyKeyReused": ValueError,
     "InvalidEvent": ValueError,
     "InvalidQuery": ValueError,
+    "InvalidRecipient": ValueError,
     "InvalidTimestamp": ValueError,
     "InvalidWallTime": ValueError,
     "PreconditionFailed": None,

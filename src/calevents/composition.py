@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import Any, Literal, get_type_hints
 
 import attrs
@@ -179,7 +180,7 @@ class _Composition:
         trimmed: str = value.strip()
         if not 1 <= len(trimmed) <= _MAX_TITLE:
             self.fault("/title", "length", "must have 1 to 255 characters after trimming")
-        elif _CONTROL.search(trimmed):
+        if _CONTROL.search(trimmed):
             self.fault("/title", "characters", "must have no control characters")
         return trimmed
 
@@ -190,18 +191,18 @@ class _Composition:
         text: str = value.replace("\r\n", "\n") if multiline else value
         if len(text) > longest:
             self.fault(f"/{key}", "length", f"must have at most {longest:,} characters")
-        elif (_CONTROL_IN_TEXT if multiline else _CONTROL).search(text):
+        if (_CONTROL_IN_TEXT if multiline else _CONTROL).search(text):
             allowed = " but newline and tab" if multiline else ""
             self.fault(f"/{key}", "characters", f"must have no control characters{allowed}")
         return text
 
     def is_text(self, pointer: str, value: object) -> bool:
+        """Whether it is a text, the rest of whose rules can be looked at."""
         if not isinstance(value, str):
             self.fault(pointer, "type", "must be a string")
             return False
         if _SURROGATE.search(value):
             self.fault(pointer, "characters", "must have no lone surrogates")
-            return False
         return True
 
     def url(self, pointer: str, value: object) -> str | None:
@@ -210,7 +211,7 @@ class _Composition:
         assert isinstance(value, str)
         if len(value) > _MAX_URL:
             self.fault(pointer, "length", f"must have at most {_MAX_URL:,} characters")
-        elif not _is_absolute_http_url(value):
+        if not _is_absolute_http_url(value):
             self.fault(
                 pointer, "url", "must be an absolute http or https URL such as https://example.com/"
             )
@@ -260,7 +261,7 @@ class _Composition:
                 if base is not None and instant == getattr(base, key):
                     return self.kept_time(base, key, canonical)
                 return instant, None
-            if base is None and self.document.get("time_zone") is None:
+            if self.given("time_zone") is None:  # the default is no zone that a client named
                 self.fault(pointer, "offset", "has no offset; add one such as Z, or a time_zone")
                 return None, None
             if not canonical:  # the zone's own fault is already noted
@@ -279,12 +280,13 @@ class _Composition:
         return getattr(base, key), wall
 
     def active(self) -> bool:
-        value = self.document.get("active", _ABSENT)
-        if value is False and self.document.get("status") == "CONCLUDED":
+        value, base = self.document.get("active", _ABSENT), self.base
+        if value is False and base is not None and self.document.get("status") == "CONCLUDED":
             # Read back from an answer: false beside CONCLUDED is the clock's word, not the flag's.
+            # A new event has no flag to keep, and nobody is shown what may have been switched off.
             value = _ABSENT
         if value is _ABSENT:
-            return True if self.base is None else self.base.active
+            return True if base is None else base.active
         if value is None:
             return True
         if not isinstance(value, bool):
@@ -341,9 +343,10 @@ class _Composition:
             return ()
         if len(value) > _MAX_IMAGES:
             self.fault("/images", "length", f"must have at most {_MAX_IMAGES} images")
-            return ()
         known = set() if self.base is None else {image.id for image in self.base.images}
-        images = [self.image(index, item, known) for index, item in enumerate(value)]
+        # The faults of those that are one too many would be told for naught, and without end.
+        possible = enumerate(islice(value, _MAX_IMAGES))
+        images = [self.image(index, item, known) for index, item in possible]
         return tuple(sorted(filter(None, images), key=lambda image: image.position))
 
     def images_from_url(self) -> tuple[Image, ...]:

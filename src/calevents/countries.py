@@ -1,11 +1,12 @@
 """Countries of ISO 3166-1, by their alpha-2 or alpha-3 codes."""
 
 from functools import cache
+from itertools import product
 
 from calevents._quote import quote
 from calevents.exceptions import UnknownCountry
 
-__all__ = ["country_code", "country_codes"]
+__all__ = ["country_code", "country_codes", "country_spellings"]
 
 
 def country_code(text: str) -> str:
@@ -16,7 +17,10 @@ def country_code(text: str) -> str:
     Raises:
         UnknownCountry: the text is no officially assigned code. Names, numeric codes,
             user-assigned codes such as ``XK`` and surrounding spaces are all refused.
+        TypeError: it is no text.
     """
+    if not isinstance(text, str):
+        raise TypeError(f"a country must be a string such as US, not {type(text).__name__}")
     codes = _codes()
     code = codes.get(text)
     # ASCII first: a dotless i becomes "I" in upper case, and a text that is no code would pass.
@@ -33,6 +37,23 @@ def country_code(text: str) -> str:
 def country_codes() -> frozenset[str]:
     """Every alpha-2 code of ISO 3166-1, 249 of them."""
     return frozenset(_codes().values())
+
+
+def country_spellings(code: str) -> frozenset[str]:
+    """Every text that :func:`country_code` takes for ``code``, an alpha-2 code in upper case.
+
+    Twelve of them, and sixteen for ``GB``: two letters and three, each in either case.
+    """
+    return _spellings().get(code, frozenset())
+
+
+@cache
+def _spellings() -> dict[str, frozenset[str]]:
+    found: dict[str, set[str]] = {}
+    for text, code in _codes().items():
+        cases = product(*((letter, letter.lower()) for letter in text))
+        found.setdefault(code, set()).update(map("".join, cases))
+    return {code: frozenset(texts) for code, texts in found.items()}
 
 
 @cache

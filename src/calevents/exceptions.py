@@ -18,6 +18,7 @@ __all__ = [
     "IdempotencyKeyReused",
     "InvalidEvent",
     "InvalidQuery",
+    "InvalidRecipient",
     "InvalidTimestamp",
     "InvalidWallTime",
     "PreconditionFailed",
@@ -77,6 +78,14 @@ class InvalidQuery(CalendarError, ValueError):
         self.parameter = parameter
         self.detail = detail
         super().__init__(f"{parameter}: {detail}")
+
+
+class InvalidRecipient(CalendarError, ValueError):
+    """The host's directory made a recipient that no ledger could keep.
+
+    The text says which field of which recipient, and what kind of value it has; it never shows a
+    value that may be an address or a token.
+    """
 
 
 # What may not be done

@@ -8,7 +8,9 @@ from functools import lru_cache
 import attrs
 
 from calevents.audience import MAX_ID
+from calevents.countries import country_code, country_codes
 from calevents.event import Event
+from calevents.exceptions import InvalidRecipient, UnknownCountry
 
 __all__ = [
     "DEFAULT_CHANNEL",
@@ -31,13 +33,15 @@ _LONGEST_NAME = 64
 class Recipient:
     """A member of a company as the host's directory knows them.
 
-    Raises ``ValueError`` for what no ledger could keep: it names the field, never an address.
+    Raises :class:`~calevents.exceptions.InvalidRecipient` for what no ledger could keep: it names
+    the field, never an address.
     """
 
     id: int
     """The user's id; pages of recipients are ordered by it."""
     country: str | None = None
-    """ISO 3166-1 alpha-2. An event for countries is pushed to those in one of them alone."""
+    """ISO 3166-1 alpha-2; whatever ``Member`` takes is taken and made that. An event
+    for countries is pushed to those in one of them alone; ``None`` where it isn't known."""
     locale: str = "en"
     """BCP 47 language tag, such as ``de`` or ``pt-BR``."""
     time_zone: str = "UTC"
@@ -50,23 +54,90 @@ class Recipient:
     """
 
     def __attrs_post_init__(self) -> None:
-        if not 0 < self.id <= MAX_ID:
-            raise ValueError(f"id must be from 1 to 2**63 - 1, not {self.id}")
-        country = self.country
-        if country is not None and not (len(country) == 2 and country.isascii()):
-            raise ValueError(f"country must be a code such as US, not {country!r}")
-        _check_name("locale", self.locale)
-        _check_name("time_zone", self.time_zone)
-        for channel, address in self.addresses.items():
-            _check_name("a channel of addresses", channel)
-            if "\0" in address:
-                raise ValueError(f"the address on {channel!r} must have no NUL character")
+        # A million of them are made: what is wrong is looked for only when something is.
+        try:
+            country = self.country
+            if country is not None and country not in country_codes():
+                object.__setattr__(self, "country", country_code(country))
+            sound = (
+                type(self.id) is int
+                and 0 < self.id <= MAX_ID
+                and _is_name(self.locale)
+                and _is_name(self.time_zone)
+            )
+            for channel, address in self.addresses.items():
+                sound = sound and _is_name(channel) and "\0" not in address
+                sound = sound and isinstance(address, str)
+        except (AttributeError, TypeError, UnknownCountry):
+            sound = False
+        if not sound:
+            fault = _fault_of(self)
+            if fault is not None:
+                raise InvalidRecipient(fault) from None
 
 
 @lru_cache(maxsize=4096)  # a million recipients have few locales, time zones and channels
-def _check_name(field: str, value: str) -> None:
-    if not 0 < len(value) <= _LONGEST_NAME or "\0" in value:
-        raise ValueError(f"{field} must have 1 to {_LONGEST_NAME} characters and no NUL")
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= _LONGEST_NAME and "\0" not in value
+
+
+# Values are the host's, and a column may be mistaken for another: what could be an address or a
+# token is never shown, only what type it has and how long it is.
+
+
+def _fault_of(recipient: Recipient) -> str | None:
+    """What is wrong with ``recipient``, to whom it belongs and in which field."""
+    user_id: object = recipient.id
+    if isinstance(user_id, bool) or not isinstance(user_id, int):
+        return f"a recipient's id must be an integer, not {_kind(user_id)}"
+    if not 0 < user_id <= MAX_ID:
+        return f"a recipient's id must be from 1 to 2**63 - 1, not {user_id}"
+    fault = (
+        _fault_of_country(recipient.country)
+        or _fault_of_name("locale", recipient.locale)
+        or _fault_of_name("time_zone", recipient.time_zone)
+        or _fault_of_addresses(recipient.addresses)
+    )
+    return None if fault is None else f"recipient {user_id}: {fault}"
+
+
+def _fault_of_country(value: object) -> str | None:
+    if value is None:
+        return None
+    try:
+        country_code(value)  # type: ignore[arg-type]
+    except (TypeError, UnknownCountry):
+        short = isinstance(value, str) and len(value) <= len("USA")
+        given = repr(value) if short else _kind(value)
+        return f"country must be an ISO 3166-1 code such as US or USA, or None, not {given}"
+    return None
+
+
+def _fault_of_name(field: str, value: object) -> str | None:
+    if isinstance(value, str) and _is_name(value):
+        return None
+    named = f"{field} must be a string of 1 to {_LONGEST_NAME} characters without NUL"
+    return f"{named}, not {_kind(value)}"
+
+
+def _fault_of_addresses(value: object) -> str | None:
+    if not isinstance(value, Mapping):
+        return f"addresses must map channels to addresses, not be {_kind(value)}"
+    for channel, address in value.items():
+        fault = _fault_of_name("a channel of addresses", channel)
+        if fault is not None:
+            return fault
+        if not isinstance(address, str):
+            return f"an address must be a string, not {_kind(address)}"
+        if "\0" in address:
+            return f"the address on {channel!r} must have no NUL character"
+    return None
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, str):
+        return f"a string of {len(value)} characters"
+    return type(value).__name__
 
 
 @attrs.frozen

@@ -138,8 +138,9 @@ class Directory(Protocol):
     ) -> Sequence[Recipient]:
         """At most ``limit`` members of the company, ordered by id, with ids greater than ``after``.
 
-        Of all members those in one of ``countries`` (alpha-2), if there are any, or the one with
-        ``user_id``, if it is given. An empty answer ends the paging. A member who joins behind
+        Of all members those in one of ``countries`` (alpha-2, in upper case; a store that spells
+        them otherwise finds them all the same), if there are any, or the one with ``user_id``, if
+        it is given. An empty answer ends the paging. A member who joins behind
         ``after`` while pages are read may or may not be in them; nobody is in two.
         """
 

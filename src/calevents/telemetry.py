@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 
+from calevents.exceptions import InvalidRecipient, StorageError
 from calevents.ledger import DeliveryState, NotificationKey
 
 __all__ = ["DispatchDetails", "DispatchKind", "Telemetry"]
@@ -94,14 +95,36 @@ class Telemetry:
 
     def fail(self, key: NotificationKey | None, error: Exception) -> None:
         """Tell that something of the host's, or the ledger, raised ``error``."""
-        # The exception's text may quote an address; its type and place don't.
-        frame = error.__traceback__
-        while frame is not None and frame.tb_next is not None:
-            frame = frame.tb_next
-        place = (
-            "" if frame is None else f" at {frame.tb_frame.f_code.co_qualname}:{frame.tb_lineno}"
-        )
-        self.tell(DispatchKind.FAILED, key, detail=f"{type(error).__name__}{place}")
+        # An exception's text may quote an address; its type and place don't. Nor do the texts of
+        # these two, which are written for it.
+        told = f"{type(error).__name__}{_place_of(error)}"
+        if isinstance(error, InvalidRecipient | StorageError):
+            told = f"{told}: {error}"
+        if isinstance(error, StorageError):
+            told += _cause_of(error)
+        self.tell(DispatchKind.FAILED, key, detail=told)
+
+
+def _place_of(error: Exception) -> str:
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    return "" if frame is None else f" at {frame.tb_frame.f_code.co_qualname}:{frame.tb_lineno}"
+
+
+def _cause_of(error: Exception) -> str:
+    """What kind of error of a driver is behind ``error``. The driver's text may quote a row."""
+    cause, code = error.__cause__, None
+    if cause is None:
+        return ""
+    while True:
+        for name in ("sqlstate", "pgcode", "sqlite_errorname"):
+            code = code or getattr(cause, name, None)
+        if cause.__cause__ is None:
+            break
+        cause = cause.__cause__
+    kind = type(cause).__name__
+    return f" ({kind} {code})" if isinstance(code, str) else f" ({kind})"
 
 
 def _log(level: int, details: DispatchDetails) -> None:

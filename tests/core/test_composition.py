@@ -122,6 +122,36 @@ def test_every_fault_is_told_at_once() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"title": "x" * 255 + "\0"}, ["length", "characters"]),
+        ({"title": "\0"}, ["characters"]),
+        ({"title": " \n "}, ["length"]),
+        ({"title": "x" * 255 + "\ud800"}, ["characters", "length"]),
+        ({"title": "\ud800\0"}, ["characters", "characters"]),
+        ({"description": "x" * 10_000 + "\0"}, ["length", "characters"]),
+        ({"description": "x" * 9_999 + "\0"}, ["characters"]),
+        ({"description": "x" * 10_000 + "\n"}, ["length"]),
+        ({"venue": "x" * 255 + "\n"}, ["length", "characters"]),
+        ({"url": "ftp://example.com/" + "x" * 2048}, ["length", "url"]),
+        ({"url": "https://example.com/" + "x" * 2048}, ["length"]),
+        ({"url": "https://example.com/\ud800"}, ["characters"]),
+        ({"image_url": "x" * 2049}, ["length", "url"]),
+        ({"images": [{"full": "x" * 2049}]}, ["length", "url"]),
+    ],
+)
+def test_one_field_may_have_more_than_one_fault(
+    fields: dict[str, Any], expected: list[str]
+) -> None:
+    for base in (None, write(MINIMAL)):
+        with pytest.raises(InvalidEvent) as caught:
+            write(fields if base else MINIMAL | fields, base)
+        assert [fault.code for fault in caught.value.faults] == expected
+        assert len({fault.detail for fault in caught.value.faults}) == len(expected)
+        assert len({fault.pointer for fault in caught.value.faults}) == 1
+
+
 @pytest.mark.parametrize("document", [None, 5, "text", ["title"], True])
 def test_only_an_object_is_a_document(document: Any) -> None:
     assert faults(document) == {"": "type"}
@@ -351,9 +381,21 @@ class TestActive:
         off = attrs.evolve(base, active=False)
         assert not write(represent(off, after) | {"title": "New"}, off, now=after).active
 
-    def test_a_copy_of_an_ended_event_is_active(self) -> None:
-        base = write(PAGE_EXAMPLE)
-        assert write(represent(base, base.end)).active
+    @pytest.mark.parametrize("viewer", [COMPANY, MEMBER])
+    def test_a_new_event_has_no_flag_to_keep(self, viewer: Viewer) -> None:
+        base = write(MINIMAL, viewer=viewer)
+        later = {"start": "2025-07-15T14:00:00Z", "end": "2025-07-15T16:00:00Z"}
+        for stored in (base, attrs.evolve(base, active=False)):
+            answer = represent(stored, stored.end)
+            assert (answer["active"], answer["status"]) == (False, "CONCLUDED")
+            assert not write(answer | later, viewer=viewer).active
+            assert not write(answer, viewer=viewer).active
+            assert write(answer | later | {"active": True}, viewer=viewer).active
+            # It's the write over a stored event that keeps the flag.
+            assert write(answer | later, stored, viewer).active is stored.active
+        answer = represent(base, base.end)
+        del answer["active"]
+        assert write(answer | later, viewer=viewer).active
 
     def test_without_its_status_false_switches_off(self) -> None:
         base = write(PAGE_EXAMPLE)
@@ -424,6 +466,23 @@ class TestImages:
     )
     def test_faults_point_into_the_array(self, image: Any, pointer: str, code: str) -> None:
         assert faults(MINIMAL | {"images": [image]}) == {pointer: code}
+        others = [{"full": self.FULL}] * 20
+        assert faults(MINIMAL | {"images": [image, *others]}) == {
+            "/images": "length",
+            pointer: code,
+        }
+
+    def test_too_many_images_hide_no_fault_of_the_first_twenty(self) -> None:
+        images: list[Any] = [{"full": self.FULL} for _ in range(19)]
+        faulty = [{"full": "x"}, {"full": "beyond"}, 5]
+        assert faults(MINIMAL | {"images": [*images, *faulty]}) == {
+            "/images": "length",
+            "/images/19/full": "url",
+        }
+        assert faults(MINIMAL | {"images": [5] * 10_000}) == {
+            "/images": "length",
+            **{f"/images/{index}": "type" for index in range(20)},
+        }
 
 
 class TestTimes:
@@ -465,6 +524,32 @@ class TestTimes:
         base = write(PAGE_EXAMPLE)
         moved = write({"start": "2025-06-15T09:00"}, base)
         assert moved.start == datetime(2025, 6, 15, 13, 0, tzinfo=UTC)
+
+    @pytest.mark.parametrize("zone", ["UTC", "America/New_York"])
+    @pytest.mark.parametrize("key", ["start", "end"])
+    @pytest.mark.parametrize(
+        "wall",
+        ["2025-06-15T15:00", datetime(2025, 6, 15, 15, 0)],  # noqa: DTZ001 - a wall time
+    )
+    def test_a_wall_time_needs_a_zone_that_is_named(self, zone: str, key: str, wall: Any) -> None:
+        base = write(MINIMAL | {"time_zone": zone})
+        pointer = {f"/{key}": "offset"}
+        assert faults(MINIMAL | {key: wall}) == pointer
+        assert faults(MINIMAL | {key: wall, "time_zone": None}) == pointer
+        assert faults({key: wall, "time_zone": None}, base) == pointer
+        both = {"start": wall, "end": wall, "time_zone": None}
+        assert faults(both, base) == {"/start": "offset", "/end": "offset"}
+        # A zone that the event has is named, and so is one beside the time.
+        assert write({"end": "2025-06-16T15:00"}, base).end_wall == datetime(2025, 6, 16, 15)  # noqa: DTZ001
+        assert write({"end": "2025-06-15T23:00", "time_zone": "UTC"}, base).end.hour == 23
+
+    def test_a_cleared_zone_keeps_instants(self) -> None:
+        base = write(MINIMAL | {"start": "2025-06-15T10:00", "time_zone": "America/New_York"})
+        cleared = write({"time_zone": None}, base)
+        assert (cleared.time_zone, cleared.canonical_time_zone) == ("UTC", "UTC")
+        assert (cleared.start, cleared.start_wall) == (base.start, None)
+        moved = write({"time_zone": None, "start": "2025-06-15T15:00Z"}, base)
+        assert (moved.start.hour, moved.time_zone) == (15, "UTC")
 
     def test_datetimes_are_taken_from_python(self) -> None:
         start = datetime(2025, 6, 15, 10, 0, tzinfo=ZoneInfo("America/New_York"))

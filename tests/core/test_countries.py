@@ -1,13 +1,16 @@
 """Countries by their ISO 3166-1 codes, in any case."""
 
+import itertools
 import json
+from contextlib import suppress
 from importlib.resources import files
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from calevents.countries import country_code, country_codes
+from calevents.countries import country_code, country_codes, country_spellings
 from calevents.exceptions import CalendarError, UnknownCountry
 
 
@@ -65,6 +68,34 @@ def test_every_country_has_one_alpha_3_code() -> None:
 def test_uk_means_gb() -> None:
     assert {country_code(text) for text in ("UK", "uk", "Uk", "GB", "gb", "GBR")} == {"GB"}
     assert "UK" not in country_codes()
+
+
+def test_the_spellings_of_a_country_are_all_that_is_taken_for_it() -> None:
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    texts = [
+        "".join(text)
+        for length in (2, 3)
+        for text in itertools.product(letters + letters.upper(), repeat=length)
+    ]
+    taken: dict[str, set[str]] = {}
+    for text in texts:
+        with suppress(UnknownCountry):
+            taken.setdefault(country_code(text), set()).add(text)
+    assert taken.keys() == country_codes()
+    for code, spellings in taken.items():
+        assert country_spellings(code) == spellings, code
+        assert len(spellings) == (16 if code == "GB" else 12)
+
+
+@pytest.mark.parametrize("text", ["XX", "", "USA", "us", "UK"])
+def test_what_is_no_code_has_no_spellings(text: str) -> None:
+    assert country_spellings(text) == frozenset()
+
+
+@pytest.mark.parametrize("value", [840, None, True, b"US", ["US"]])
+def test_what_is_no_text_is_refused_by_its_type(value: Any) -> None:
+    with pytest.raises(TypeError, match=f"not {type(value).__name__}"):
+        country_code(value)
 
 
 @pytest.mark.parametrize(

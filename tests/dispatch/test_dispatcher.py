@@ -4,7 +4,7 @@ import asyncio
 import logging
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -14,9 +14,16 @@ import attrs
 import pytest
 
 from calevents.adapters.memory import MemoryDirectory
-from calevents.dispatcher import DispatchDetails, DispatchKind, idempotency_keys
+from calevents.adapters.sqlalchemy import Database, SQLAlchemyLedger
+from calevents.audience import Member
+from calevents.dispatcher import DispatchDetails, Dispatcher, DispatchKind, idempotency_keys
 from calevents.event import Event
-from calevents.exceptions import StorageUnavailable
+from calevents.exceptions import (
+    StorageError,
+    StorageUnavailable,
+    UnknownCountry,
+    UnknownTimeZone,
+)
 from calevents.ledger import DeliveryState, NotificationKey, NotificationState
 from calevents.notification import Delivery, Message, Outcome, Recipient, Result
 from calevents.ports import NotificationLedger
@@ -380,6 +387,152 @@ async def test_a_directory_that_always_fails_stops_nobody_else(quick: Scene) -> 
         await quick.dispatcher().run_once()
     assert (await quick.stored(good)).notification_sent_at is not None
     assert (await quick.stored(bad)).notification_sent_at is None
+
+
+def failures(told: Iterable[DispatchDetails]) -> set[str]:
+    """What was told of failures, each once: a failure is met again until it is mended."""
+    return {str(details.detail) for details in told if details.kind is DispatchKind.FAILED}
+
+
+class _Rows:
+    """A host's own members and its function that makes recipients of them."""
+
+    def __init__(self, rows: dict[int, dict[str, Any]]) -> None:
+        self.rows = rows
+
+    async def recipients(
+        self, company_id: int, *, after: int | None = None, limit: int, **_: Any
+    ) -> Sequence[Recipient]:
+        found = [number for number in sorted(self.rows) if number > (after or 0)][:limit]
+        return [Recipient(**({"id": number} | self.rows[number])) for number in found]
+
+
+async def test_members_are_pushed_to_however_their_country_is_spelled(scene: Scene) -> None:
+    spellings = ("US", "us", "USA", "usa", "Us", "DE", None, "uk", "GB")
+    rows = {number: {"country": country} for number, country in enumerate(spellings, 1)}
+    seeing = {
+        number
+        for number, country in enumerate(spellings, 1)
+        if Member(company_id=1, id=number, country=country).country in {"US", "GB"}
+    }
+    event = await scene.event(countries=("US", "GB"))
+    other = await scene.event(company_id=2, countries=("DE",))
+    scene.directory = _Rows(rows)
+    await scene.dispatcher().run_once()
+    pushed = [delivery for delivery in scene.notifier.deliveries if delivery.recipient_id != 6]
+    assert {delivery.recipient_id for delivery in pushed} == seeing == {1, 2, 3, 4, 5, 8, 9}
+    assert len(pushed) == len(seeing)
+    assert [d.recipient_id for d in scene.notifier.deliveries if d not in pushed] == [6]
+    for stored in (event, other):
+        assert (await scene.stored(stored)).notification_sent_at is not None
+
+
+@pytest.mark.parametrize(
+    ("bad", "told"),
+    [
+        ({"country": "XK"}, "country must be an ISO 3166-1 code such as US or USA, or None, not"),
+        ({"country": "secret"}, "country must be an ISO 3166-1 code such as US or USA, or None"),
+        ({"locale": None}, "locale must be a string of 1 to 64 characters without NUL, not None"),
+        ({"addresses": {"phone": 5}}, "an address must be a string, not int"),
+        ({"addresses": {"phone": "secret\0"}}, "the address on 'phone' must have no NUL"),
+    ],
+)
+async def test_a_recipient_that_cant_be_made_is_named_without_what_may_be_an_address(
+    quick: Scene, caplog: pytest.LogCaptureFixture, bad: dict[str, Any], told: str
+) -> None:
+    event = await quick.event()
+    rows: dict[int, dict[str, Any]] = {number: {"country": "us"} for number in EVERYONE}
+    quick.directory = _Rows(rows | {17: bad})
+    await quick.dispatcher().run_once()
+    (detail,) = failures(quick.told)
+    assert detail.startswith("InvalidRecipient at ")
+    assert f": recipient 17: {told}" in detail
+    assert detail in caplog.text
+    assert "secret" not in detail + caplog.text
+    # Nobody is lost by it: when the row is mended, all are pushed to.
+    assert quick.notifier.deliveries == []
+    quick.directory = _Rows(rows)
+    await quick.dispatcher().run_once()
+    assert sorted(d.recipient_id for d in quick.notifier.deliveries) == EVERYONE
+    assert (await quick.stored(event)).notification_sent_at is not None
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError("secret"),
+        ValueError("secret"),
+        UnknownCountry("'secret' is not a country"),
+        UnknownTimeZone("'secret'"),
+    ],
+    ids=repr,
+)
+async def test_the_text_of_any_other_error_is_kept_out(
+    quick: Scene, caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
+    class Directory(_Directory):
+        async def recipients(self, company_id: int, **options: Any) -> Sequence[Recipient]:
+            raise error
+
+    await quick.event()
+    quick.directory = Directory("raises")
+    await quick.dispatcher().run_once()
+    (detail,) = failures(quick.told)
+    assert detail.startswith(f"{type(error).__name__} at ")
+    assert "Directory.recipients:" in detail
+    assert "secret" not in detail + caplog.text
+
+
+@pytest.mark.parametrize(
+    ("kind", "cause"),
+    [("sqlite", "OperationalError SQLITE_ERROR"), ("postgresql", "UndefinedTableError 42P01")],
+)
+async def test_a_database_without_tables_is_told_by_its_code(
+    request: pytest.FixtureRequest,
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
+    kind: str,
+    cause: str,
+) -> None:
+    url = f"sqlite+aiosqlite:///{tmp_path}/empty.db"
+    if kind == "postgresql":
+        postgres: Postgres = request.getfixturevalue("postgres")
+        url = postgres.create_database()
+    told: list[DispatchDetails] = []
+    failed = asyncio.Event()
+
+    def hook(details: DispatchDetails) -> None:
+        told.append(details)
+        failed.set()
+
+    async with Database(url) as database:
+        ledger = SQLAlchemyLedger(database)
+        dispatcher = Dispatcher(
+            ledger, MemoryDirectory({}), RecordingNotifier(), hook=hook, poll_interval=0.01
+        )
+        async with dispatcher, asyncio.timeout(30):
+            await failed.wait()
+    (detail,) = failures(told)
+    assert detail.startswith("StorageError at ")
+    assert detail.endswith(f": the database refused a statement ({cause})")
+    assert "calevents_" not in caplog.text  # neither a table's name nor a statement
+    assert "SELECT" not in caplog.text
+
+
+async def test_a_storage_s_error_without_a_cause_is_told_as_it_is(quick: Scene) -> None:
+    class Directory(_Directory):
+        async def recipients(self, company_id: int, **options: Any) -> Sequence[Recipient]:
+            if self.how == "alone":
+                raise StorageError("the disk is full")
+            raise StorageError("the disk is full") from OSError("secret")
+
+    for how, end in (("alone", "the disk is full"), ("caused", "the disk is full (OSError)")):
+        await quick.event()
+        quick.directory = Directory(how)
+        quick.told.clear()
+        await quick.dispatcher().run_once()
+        (detail,) = failures(quick.told)
+        assert detail.endswith(f": {end}")
 
 
 async def test_a_hook_that_raises_changes_nothing(

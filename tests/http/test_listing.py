@@ -135,6 +135,80 @@ async def test_from_and_to_overlap_half_open(
     assert await owner.titles(**parameters) == (["Training"] if listed else [])
 
 
+FIRST, LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "now",
+    [
+        FIRST,
+        FIRST + timedelta(minutes=30),
+        FIRST + timedelta(hours=1),
+        LAST - timedelta(hours=1),
+        LAST - timedelta(minutes=30),
+        LAST,
+    ],
+    ids=datetime.isoformat,
+)
+async def test_the_first_and_the_last_hour_of_the_calendar(
+    owner: Caller, clock: FixedClock, now: datetime
+) -> None:
+    await owner.created(title="first", start="0001-01-01T00:00:00Z", end="0001-01-01T00:45:00Z")
+    await owner.created(
+        title="last", start="9999-12-31T23:45:00Z", end="9999-12-31T23:59:59.999999Z"
+    )
+    clock.now = now
+    ranges: list[tuple[dict[str, str], list[str]]] = [
+        ({}, ["first", "last"]),
+        ({"from_": "0001-01-01T00:00:00Z"}, ["first", "last"]),
+        ({"to": "9999-12-31T23:59:59.999999Z"}, ["first", "last"]),
+        (
+            {"from_": "0001-01-01T00:00:00Z", "to": "9999-12-31T23:59:59.999999Z"},
+            ["first", "last"],
+        ),
+        ({"from_": "0001-01-01T00:00:00-00:46"}, ["last"]),
+        ({"to": "9999-12-31T23:59:59.999999+00:15"}, ["first"]),
+        ({"from_": "9999-12-31T23:45:00Z"}, ["last"]),
+        ({"from_": "9999-12-31T23:59:59.999999Z"}, []),
+        ({"to": "0001-01-01T00:00:00Z"}, []),
+        ({"to": "0001-01-01T00:00:00.000001Z"}, ["first"]),
+    ]
+    for within, listed in ranges:
+        for sort, expected in (("start", listed), ("-start", listed[::-1])):
+            assert await owner.titles(view="all", sort=sort, **within) == expected, within
+            # Pages of one: their cursors stand at the first or the last instant.
+            pages = owner.pages(view="all", sort=sort, limit=1, **within)
+            paged = [event["title"] async for page in pages for event in page["events"]]
+            assert paged == expected, within
+        everything = (await owner.list_events(view="all", **within)).json()["events"]
+        for status in ("STARTING SOON", "IN PROGRESS", "CONCLUDED"):
+            wanted = [event["title"] for event in everything if event["status"] == status]
+            assert await owner.titles(view="all", status=status, **within) == wanted, within
+        for view, active in (("active", True), ("past", False)):
+            wanted = [event["title"] for event in everything if event["active"] is active]
+            assert await owner.titles(view=view, **within) == wanted, within
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("now", [FIRST, LAST], ids=datetime.isoformat)
+async def test_bounds_outside_the_calendar_are_refused(
+    owner: Caller, clock: FixedClock, now: datetime, method: str
+) -> None:
+    clock.now = now
+    for query in (
+        "from=0001-01-01T00:00:00%2B00:01",
+        "to=0001-01-01T00:00:00%2B23:59",
+        "from=9999-12-31T23:59:00-00:01",
+        "to=9999-12-31T23:59:59.999999-23:59",
+        "from=0000-12-31T23:59:59Z",
+        "to=10000-01-01T00:00:00Z",
+    ):
+        answer = await owner.send(method, f"{owner.events}?{query}")
+        assert answer.status_code == 400, query
+    answer = await owner.send(method, f"{owner.events}?status=STARTING+SOON")
+    assert answer.status_code == 200
+
+
 @pytest.mark.parametrize("status", ["STARTING SOON", "IN PROGRESS", "CONCLUDED"])
 async def test_status(owner: Caller, clock: FixedClock, status: str) -> None:
     for hours in range(-3, 3):

@@ -15,15 +15,15 @@ NOON = datetime(2025, 6, 15, 12, 0, tzinfo=UTC)
 def an_event(**fields: Any) -> Event:
     """An event of company 1 from noon to two o'clock, with whatever ``fields`` say instead."""
     start = fields.pop("start", NOON)
+    end = fields.pop("end", None) or start + timedelta(hours=2)
     event_id = fields.pop("id", None) or new_id()
     defaults: dict[str, Any] = {
         "company_id": 1,
         "title": f"Event {event_id}",
-        "end": start + timedelta(hours=2),
         "created_at": NOON - timedelta(days=7),
         "updated_at": NOON - timedelta(days=7),
     }
-    return Event(id=event_id, start=start, **(defaults | fields))
+    return Event(id=event_id, start=start, end=end, **(defaults | fields))
 
 
 def an_image(position: int = 1, url: str = "https://example.com/image.jpg") -> Image:

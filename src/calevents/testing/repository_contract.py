@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 import pytest
 
-from calevents.audience import Company, Member, Viewer, sees
+from calevents.audience import MAX_ID, Company, Member, Viewer, sees
 from calevents.calendar import Calendar, Scope
 from calevents.event import NOTICE, Event, Status
 from calevents.exceptions import ConcurrentWrite, IdempotencyKeyInFlight, IdempotencyKeyReused
@@ -22,6 +22,9 @@ __all__ = ["EventRepositoryContract"]
 
 _TICK = timedelta(microseconds=1)
 _HOUR = timedelta(hours=1)
+
+_THE_BEGINNING = datetime.min.replace(tzinfo=UTC)
+_THE_END = datetime.max.replace(tzinfo=UTC)
 
 _COMPANY = Company(1)
 _VIEWERS: tuple[Viewer, ...] = (
@@ -137,6 +140,59 @@ class EventRepositoryContract:
         query = EventQuery(view=View.ACTIVE)
         assert await repository.list(_COMPANY, query, end - _TICK) == [event]
         assert await repository.list(_COMPANY, query, end) == []
+
+    @pytest.mark.parametrize(
+        "now",
+        [
+            _THE_BEGINNING,
+            _THE_BEGINNING + _TICK,
+            _THE_BEGINNING + NOTICE - _TICK,
+            _THE_BEGINNING + NOTICE,
+            _THE_BEGINNING + NOTICE + _TICK,
+            _THE_END - NOTICE - _TICK,
+            _THE_END - NOTICE,
+            _THE_END - NOTICE + _TICK,
+            _THE_END - _TICK,
+            _THE_END,
+        ],
+        ids=datetime.isoformat,
+    )
+    async def test_lists_reach_from_the_first_instant_to_the_last(
+        self, repository: EventRepository, now: datetime
+    ) -> None:
+        instants = [
+            *(_THE_BEGINNING + after for after in (0 * _TICK, _TICK, NOTICE, NOTICE + _TICK)),
+            *(_THE_END - before for before in (NOTICE + _TICK, NOTICE, _TICK, 0 * _TICK)),
+        ]
+        events = [
+            an_event(company_id=company_id, start=start, end=end)
+            for company_id in (1, 2)
+            for start, end in itertools.combinations(instants, 2)
+        ]
+        for event in events:
+            await repository.create(Company(event.company_id), event)
+        options: list[dict[str, Any]] = [
+            {"view": view, "status": status, "sort": sort}
+            for view, status, sort in itertools.product(View, (None, *Status), Sort)
+        ]
+        bounds = (None, _THE_BEGINNING, _THE_END)
+        options += [
+            {"view": view, "status": status, "ends_after": after, "starts_before": before}
+            for view, status, after, before in itertools.product(
+                (View.ACTIVE, View.ALL), (None, Status.STARTING_SOON), bounds, bounds
+            )
+        ]
+        options += [
+            {"sort": sort, "after": Position(start, event_id)}
+            for sort, start, event_id in itertools.product(
+                Sort, (_THE_BEGINNING, _THE_END), (1, MAX_ID)
+            )
+        ]
+        for viewer, option in itertools.product((_COMPANY, _US_MEMBER), options):
+            query = EventQuery(limit=1000, **option)
+            assert list(await repository.list(viewer, query, now)) == _expected(
+                events, viewer, query, now
+            ), query
 
     async def test_get_answers_what_the_viewer_sees(self, repository: EventRepository) -> None:
         events = _assortment()

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from calevents.countries import country_code
 from calevents.notification import Recipient
 
 __all__ = ["MemoryDirectory"]
@@ -26,11 +27,12 @@ class MemoryDirectory:
         limit: int,
     ) -> Sequence[Recipient]:
         """See :meth:`calevents.ports.Directory.recipients`."""
+        within = {country_code(country) for country in countries}
         wanted = [
             member
             for member in self._recipients.get(company_id, ())
             if (after is None or member.id > after)
             and (user_id is None or member.id == user_id)
-            and (not countries or member.country in countries)
+            and (not within or member.country in within)
         ]
         return wanted[:limit]

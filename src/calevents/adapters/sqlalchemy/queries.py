@@ -4,7 +4,7 @@ A statement depends on the *shape* of what is asked alone; what is asked is boun
 shape is built and compiled once.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
@@ -41,6 +41,8 @@ _AFTER_ID = bindparam("after_id", type_=BigInteger)
 _COUNTRY = bindparam("country", type_=String)
 _USER_ID = bindparam("user_id", type_=BigInteger)
 _LIMIT = bindparam("limit", type_=Integer)
+
+_THE_END = datetime.max.replace(tzinfo=UTC)
 
 
 class ListShape(NamedTuple):
@@ -112,7 +114,7 @@ def list_values(viewer: Viewer, query: EventQuery, now: datetime) -> dict[str, A
     values: dict[str, Any] = {
         "company_id": viewer.company_id,
         "now": now,
-        "soon": now + NOTICE if query.status is Status.STARTING_SOON else None,
+        "soon": _soon(now) if query.status is Status.STARTING_SOON else None,
         "ends_after": ends_after,
         "starts_before": query.starts_before,
         "country": f"% {query.country} %",
@@ -123,6 +125,11 @@ def list_values(viewer: Viewer, query: EventQuery, now: datetime) -> dict[str, A
     if query.after is not None:
         values["after_start"], values["after_id"] = query.after
     return values
+
+
+def _soon(now: datetime) -> datetime:
+    # In the last hour of the year 9999 the sum overflows.
+    return now + NOTICE if _THE_END - now > NOTICE else _THE_END
 
 
 def _by_end(tables: Tables, shape: ListShape) -> Select[Any]:

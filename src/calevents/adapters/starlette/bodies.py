@@ -1,5 +1,7 @@
 """Request bodies: bounded, of the right type, and strict JSON in UTF-8 (RFC 8259)."""
 
+import json
+import re
 from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Any
@@ -19,6 +21,12 @@ MAX_DEPTH = 32
 
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
+
+# A half of a surrogate pair without the other one; an escaped backslash may look like one.
+_HALF_OF_A_PAIR = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])"
+    rb"|(?<!\\u[dD][89abAB][0-9a-fA-F][0-9a-fA-F])\\u[dD][c-fC-F]"
+)
 
 _decode = msgspec.json.Decoder().decode
 
@@ -85,12 +93,25 @@ def _parse(body: bytes) -> Any:
     except UnicodeDecodeError:
         raise Problem(400, "The body is not UTF-8.") from None
     except msgspec.DecodeError as error:
-        fault = str(error).partition(" - at ")[0]
-        raise Problem(400, f"The body is not JSON that can be read: {fault}.") from None
+        raise Problem(400, _fault_of(body, error)) from None
     # Only a body with that many brackets can nest that deep.
     if body.count(b"{") + body.count(b"[") > MAX_DEPTH and _is_deeper(value, MAX_DEPTH):
         raise _too_deep()
     return value
+
+
+def _fault_of(body: bytes, error: msgspec.DecodeError) -> str:
+    """Why ``body`` can't be read; of a half of a surrogate pair the decoder says other things."""
+    if _HALF_OF_A_PAIR.search(body):
+        try:
+            # Its own decoder takes such halves; as lists of pairs, keys that are repeated stay.
+            value = json.loads(body, object_pairs_hook=list)
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            return "The body has a lone surrogate, half of a character such as \\ud83d\\ude00."
+        except (ValueError, RecursionError):
+            return "The body is not JSON that can be read."
+    return f"The body is not JSON that can be read: {str(error).partition(' - at ')[0]}."
 
 
 def _too_deep() -> Problem:
