@@ -2,16 +2,18 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import event as events
 from sqlalchemy import select, text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from calevents.adapters.memory import MemoryLedger, MemoryRepository
 from calevents.adapters.sqlalchemy import Database, SQLAlchemyLedger
-from calevents.ledger import DeliveryState, Settlement, Sweep
+from calevents.ledger import Claim, DeliveryState, Settlement, Sweep
 from calevents.testing import FixedClock
 from calevents.testing.ledger_contract import LedgerStorage, NotificationLedgerContract
 from calevents.testing.ledger_contract.scene import Scene, key_of, people
@@ -58,6 +60,41 @@ class TestPostgreSQL(NotificationLedgerContract):
                 await connection.execute(select(notifications).with_for_update())
                 sweep = await asyncio.wait_for(scene.ledger.sweep(key), 30)
         assert sweep == Sweep()
+
+    async def test_a_claim_hides_no_batch_but_its_own(
+        self,
+        scene: Scene,
+        storage: LedgerStorage,
+        postgres_url: str,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """While it isn't committed, others find the rest."""
+        key = await scene.resolve(await scene.event(), people(*range(1, 25)), 8)
+        assert isinstance(storage.ledger, SQLAlchemyLedger)
+        committed = storage.ledger.database.transaction
+        others: list[Claim | None] = []
+
+        async with Database(postgres_url) as another:
+            elsewhere = Scene(
+                LedgerStorage(another.repository, SQLAlchemyLedger(another, clock=scene.clock)),
+                scene.clock,
+                tokens=100,
+            )
+
+            @asynccontextmanager
+            async def claiming() -> AsyncIterator[AsyncConnection]:
+                async with committed() as connection:
+                    yield connection
+                    others.extend([await elsewhere.claim(key) for _ in range(3)])
+
+            monkeypatch.setattr(storage.ledger.database, "transaction", claiming)
+            claim = await scene.claimed(key)
+        first, second, nothing = others
+        assert first is not None
+        assert second is not None
+        assert nothing is None
+        claimed = [d.recipient_id for c in (claim, first, second) for d in c.deliveries]
+        assert sorted(claimed) == list(range(1, 25))
 
     async def test_batches_are_found_by_their_index_when_statistics_know_other_events_alone(
         self, scene: Scene, storage: LedgerStorage

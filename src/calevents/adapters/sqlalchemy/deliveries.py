@@ -151,18 +151,25 @@ class Deliveries:
 
     # Claims
 
-    async def available(self) -> list[Batch]:
-        """Batches that anybody may claim, locked."""
-        return await self._lock(self._batches.c.available_at <= self._now)
+    async def available(self, limit: int) -> list[Batch]:
+        """Batches that anybody may claim, locked: one, or several if it holds less than ``limit``.
 
-    async def _lock(self, when: ColumnElement[bool]) -> list[Batch]:
+        What is locked is hidden from everybody else, who may then find nothing to claim.
+        """
+        when = self._batches.c.available_at <= self._now
+        batches = await self._lock(when, most=1)
+        if batches and batches[0].size < limit:
+            batches = await self._lock(when)
+        return batches
+
+    async def _lock(self, when: ColumnElement[bool], most: int = _MOST_BATCHES) -> list[Batch]:
         """Lock batches; those that others have locked are left out, not waited for."""
         columns = self._batches.c
         query = (
             select(columns.batch_id, columns.size, columns.token)
             .where(self._these(self._batches), when)
             .order_by(columns.available_at, columns.batch_id)
-            .limit(_MOST_BATCHES)
+            .limit(most)
             .with_for_update(skip_locked=True)
         )
         return [Batch(row) for row in await self._connection.execute(query)]

@@ -237,7 +237,7 @@ class SQLAlchemyLedger:
                 if found is None or not found.sendable or found.event is None:
                     return None
                 deliveries = self._deliveries_of(connection, key, found.now)
-                batches = await deliveries.available()
+                batches = await deliveries.available(limit)
                 lapsed = [batch.id for batch in batches if batch.token is not None]
                 if lapsed:
                     await deliveries.interrupt(lapsed, on_uncertain, max_attempts)
