@@ -32,8 +32,13 @@ _logger = logging.getLogger("calevents.dispatcher")
 
 _SCAN_LIMIT = 500
 _RESOLVERS = 4
-_SHARING = 0.1
-"""Seconds between two looks for what is due while another worker looks for recipients."""
+_AHEAD = 32
+"""Batches that wait to be claimed before a worker that looks for recipients sends to them, too."""
+_PATIENCE = 1.0
+"""Seconds that it holds back for the next page of recipients."""
+_SOONEST = 0.02
+"""Seconds until the next look after one that found nothing while another worker looks for
+recipients; doubled for each further one."""
 _UNKNOWN = Result(Outcome.UNCERTAIN)
 
 
@@ -124,7 +129,6 @@ class Dispatcher:
         self._keeper = LeaseKeeper(ledger, lease)
         self._task: asyncio.Task[None] | None = None
         self._progress = 0
-        self._shared = False
         self._begin()
 
     def _begin(self) -> None:
@@ -133,6 +137,10 @@ class Dispatcher:
         self._to_resolve = _Once()
         self._stopping = asyncio.Event()
         self._woken = asyncio.Event()
+        self._searches: dict[NotificationKey, _Search] = {}
+        self._elsewhere: set[NotificationKey] = set()
+        self._soon = _SOONEST
+        self._alarm: asyncio.TimerHandle | None = None
 
     # Running
 
@@ -194,12 +202,8 @@ class Dispatcher:
                     self._telemetry.tell(DispatchKind.UNAVAILABLE, None, detail=str(error))
                 except Exception as error:  # noqa: BLE001 - the next look may fare better
                     self._telemetry.fail(None, error)
-                # What another worker is filling the ledger with is shared as it comes.
-                pause = min(self._poll_interval, _SHARING) if self._shared else self._poll_interval
-                # Workers that were started together drift apart.
-                pause *= random.uniform(0.8, 1.2)  # noqa: S311 - no secret
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(pause):
+                    async with asyncio.timeout(_about(self._poll_interval)):
                         await self._woken.wait()
 
     @asynccontextmanager
@@ -224,6 +228,8 @@ class Dispatcher:
 
     async def _wind_up(self, tasks: "Sequence[asyncio.Task[None]]") -> None:
         self._stopping.set()
+        if self._alarm is not None:
+            self._alarm.cancel()
         for _ in tasks:
             self._to_resolve.wake()
             self._to_send.wake()
@@ -258,7 +264,8 @@ class Dispatcher:
 
     async def _scan(self) -> bool:
         """Look for due notifications; say whether there is something to do."""
-        found = self._shared = False
+        found = dry = False
+        self._elsewhere.clear()
         while await self._ledger.expire_missed(limit=_SCAN_LIMIT):
             self._progress += 1
         after = None
@@ -270,11 +277,26 @@ class Dispatcher:
                 if due.claimable or due.sweepable:
                     self._to_send.put(due.key)
                 found = found or due.resolvable or due.claimable or due.sweepable
-                self._shared = self._shared or due.resolving
+                if due.resolving and due.key not in self._searches:
+                    self._elsewhere.add(due.key)
+                    dry = dry or not due.claimable
             after = page[-1]
             if len(page) < _SCAN_LIMIT:
                 break
+        if dry:
+            self._look_soon()
         return found
+
+    def _look_soon(self) -> None:
+        """Look again before long: another worker is filling the ledger."""
+        if self._alarm is None:
+            delay = min(self._soon, self._poll_interval)
+            self._alarm = asyncio.get_running_loop().call_later(_about(delay), self._ring)
+            self._soon = 2 * delay
+
+    def _ring(self) -> None:
+        self._alarm = None
+        self._woken.set()
 
     # Recipients
 
@@ -286,6 +308,20 @@ class Dispatcher:
             return
         if held is None:
             self._telemetry.tell(DispatchKind.OPENED, key)
+        following = None
+        try:
+            following = await self._record_page(resolution)
+        finally:
+            if following is None:
+                self._searches.pop(key, None)
+            else:
+                self._searches[key] = _Search(following.waiting)
+                self._to_resolve.put(key, following)
+            self._to_send.put(key)
+
+    async def _record_page(self, resolution: Resolution) -> Resolution | None:
+        """Write a page down; answer from where to go on, if there is more to do."""
+        key = resolution.key
         try:
             recipients = await self._page(resolution)
         except BaseException:
@@ -296,8 +332,7 @@ class Dispatcher:
         if not recipients:
             if await self._ledger.resolved(resolution):
                 self._telemetry.tell(DispatchKind.RESOLVED, key)
-            self._to_send.put(key)
-            return
+            return None
         began = monotonic()
         following = await self._ledger.record(
             resolution, recipients, batch_size=self._notifier.claim_size, lease=self._lease
@@ -309,8 +344,7 @@ class Dispatcher:
                 count=len(recipients),
                 seconds=monotonic() - began,
             )
-            self._to_resolve.put(key, following)
-        self._to_send.put(key)
+        return following
 
     async def _page(self, resolution: Resolution) -> Sequence[Recipient]:
         event, after = resolution.event, resolution.after
@@ -335,6 +369,9 @@ class Dispatcher:
 
     async def _serve(self, key: NotificationKey, _: object) -> None:
         """Make one claim and send it; where there is none to make, clear up."""
+        search = self._searches.get(key)
+        if search is not None and search.goes_first:
+            return  # it puts the key back
         began, token = monotonic(), secrets.token_hex(16)
         hold = self._keeper.hold(key, token, began)
         try:
@@ -354,6 +391,9 @@ class Dispatcher:
                 raise
             if claim is not None:
                 self._progress += 1
+                self._soon = _SOONEST
+                if key in self._searches:
+                    self._searches[key].waiting -= 1
                 self._to_send.put(key)  # for others to go on with, or for this one later
                 if claim.deliveries:
                     await self._send(claim, hold, began)
@@ -368,6 +408,8 @@ class Dispatcher:
         if sweep.swept or sweep.closed is not None:
             self._progress += 1
             self._to_send.put(key)
+        elif key in self._elsewhere:
+            self._look_soon()
 
     async def _send(self, claim: Claim, hold: Hold, began: float) -> None:
         self._telemetry.tell(DispatchKind.CLAIMED, claim.key, count=len(claim.deliveries))
@@ -488,6 +530,28 @@ def idempotency_keys(key: NotificationKey) -> Callable[[int, str], str]:
         return digest.hexdigest()
 
     return name
+
+
+def _about(seconds: float) -> float:
+    """Workers that were started together drift apart."""
+    return seconds * random.uniform(0.8, 1.2)  # noqa: S311 - no secret
+
+
+class _Search:
+    """A notification whose recipients this worker is looking for.
+
+    Nobody else can do that, but anybody can send: while there is little to claim, it is left to
+    others, and the search goes first here. Not for long, since there may be no others.
+    """
+
+    def __init__(self, waiting: int) -> None:
+        self.waiting = waiting
+        """Batches that there are to claim, as far as this worker knows."""
+        self._until = monotonic() + _PATIENCE
+
+    @property
+    def goes_first(self) -> bool:
+        return self.waiting < _AHEAD and monotonic() < self._until
 
 
 class _Once:

@@ -20,6 +20,7 @@ from sqlalchemy import (
     and_,
     case,
     delete,
+    func,
     insert,
     literal,
     null,
@@ -38,6 +39,7 @@ from calevents.event import Event
 from calevents.identifiers import new_id
 from calevents.ledger import (
     INTERRUPTED,
+    MOST_COUNTED,
     NOT_A_RECIPIENT,
     NOT_A_RECIPIENT_NOW,
     ClaimedDelivery,
@@ -148,6 +150,17 @@ class Deliveries:
             },
             where=and_(deliveries.c.state == DeliveryState.CANCELLED, new.state == _PENDING),
         )
+
+    async def waiting(self) -> int:
+        """How many batches anybody may claim, up to :data:`MOST_COUNTED`."""
+        some = (
+            select(self._batches.c.batch_id)
+            .where(self._these(self._batches), self._batches.c.available_at <= self._now)
+            .limit(MOST_COUNTED)
+            .subquery()
+        )
+        counted = await self._connection.execute(select(func.count()).select_from(some))
+        return int(counted.scalar_one())
 
     # Claims
 

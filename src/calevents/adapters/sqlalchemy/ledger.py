@@ -180,16 +180,16 @@ class SQLAlchemyLedger:
             found = await self._rows.lock(connection, key)
             if found is None or found.token != resolution.token:
                 return None
-            await self._deliveries_of(connection, key, found.now).add(
-                resolution.event, recipients, batch_size, passed=found.passed
-            )
+            deliveries = self._deliveries_of(connection, key, found.now)
+            await deliveries.add(resolution.event, recipients, batch_size, passed=found.passed)
             await self._rows.set(
                 connection,
                 key,
                 after_id=last,
                 lease_until=found.now + timedelta(seconds=lease),
             )
-        return Resolution(key, resolution.token, resolution.event, last)
+            waiting = await deliveries.waiting()
+        return Resolution(key, resolution.token, resolution.event, last, waiting)
 
     async def resolved(self, resolution: Resolution) -> bool:
         """See :meth:`calevents.ports.NotificationLedger.resolved`."""
