@@ -7,10 +7,12 @@ from typing import Any
 
 from sqlalchemy import (
     ARRAY,
+    BigInteger,
     ColumnElement,
     FromClause,
     Table,
     Text,
+    any_,
     bindparam,
     column,
     func,
@@ -24,7 +26,13 @@ from sqlalchemy.types import TypeEngine
 
 from calevents.adapters.sqlalchemy.tables import Instant
 
-__all__ = ["current_instant", "given_rows", "given_values", "insert_into"]
+__all__ = [
+    "current_instant",
+    "given_rows",
+    "given_values",
+    "insert_into",
+    "one_of",
+]
 
 
 def insert_into(dialect: str, table: Table) -> PostgresqlInsert | SqliteInsert:
@@ -61,3 +69,11 @@ def given_values(
         return {"given": json.dumps(rows)}
     values = zip(*rows, strict=True) if rows else [()] * len(columns)
     return {f"given_{name}": list(cells) for name, cells in zip(columns, values, strict=True)}
+
+
+def one_of(dialect: str, value: ColumnElement[int], name: str) -> ColumnElement[bool]:
+    """Whether ``value`` is one of the integers in the parameter ``name``, a list."""
+    if dialect == "sqlite":
+        # Expanded, for SQLite looks at how many there are before it takes an index.
+        return value.in_(bindparam(name, expanding=True, type_=BigInteger))
+    return value == any_(bindparam(name, type_=ARRAY(BigInteger)))

@@ -30,6 +30,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from calevents.adapters.sqlalchemy.deliveries import Deliveries
 from calevents.adapters.sqlalchemy.dialects import current_instant
 from calevents.adapters.sqlalchemy.notifications import CLAIMABLE, Notifications, is_of
+from calevents.adapters.sqlalchemy.statements import DeliveryStatements
 from calevents.adapters.sqlalchemy.tables import Instant
 from calevents.event import Event
 from calevents.ledger import (
@@ -81,7 +82,9 @@ class SQLAlchemyLedger:
             else bindparam("now", callable_=clock, type_=Instant)
         )
         self._select_now = select(self._now)
-        self._rows = Notifications(tables, self._now)
+        dialect = database.engine.dialect
+        self._rows = Notifications(tables, dialect, self._now, clock)
+        self._statements = DeliveryStatements(tables, dialect)
 
     # What there is to do
 
@@ -460,7 +463,7 @@ class SQLAlchemyLedger:
     def _deliveries_of(
         self, connection: AsyncConnection, key: NotificationKey, now: datetime
     ) -> Deliveries:
-        return Deliveries(connection, self.database.tables, key, now)
+        return Deliveries(connection, self.database.tables, self._statements, key, now)
 
     @staticmethod
     def _joined(left: Table | FromClause, right: Table) -> ColumnElement[bool]:
