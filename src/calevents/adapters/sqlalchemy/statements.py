@@ -213,6 +213,14 @@ class DeliveryStatements:
             dialect,
         )
         """What the given rows say, for those of them that are pending."""
+        self.last_recipient = Prepared(
+            select(columns.recipient_id)
+            .where(_is_this(deliveries))
+            .order_by(columns.recipient_id.desc())
+            .limit(1),
+            dialect,
+        )
+        """The greatest id of a recipient, whatever became of the delivery."""
         self.insert_page = Prepared(self._insert_page(), dialect)
 
     def _is_given(self, given: FromClause) -> ColumnElement[bool]:
