@@ -1,34 +1,30 @@
 """Due events to their recipients: what a host runs, in its own process or as workers."""
 
 import asyncio
-import logging
 import math
 import random
 import secrets
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from hashlib import blake2b
 from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
 
 from calevents.exceptions import CalendarError, StorageUnavailable
-from calevents.leases import Hold, LeaseKeeper, monotonic
+from calevents.leases import LeaseKeeper, monotonic
 from calevents.ledger import (
-    Claim,
     NotificationKey,
     OnUncertain,
     Resolution,
 )
-from calevents.notification import Delivery, Message, MessageText, Outcome, Recipient, Result
+from calevents.notification import MessageText, Recipient
+from calevents.once import Once
 from calevents.ports import Directory, NotificationLedger, Notifier
 from calevents.retrying import RetryPolicy
+from calevents.sending import Sender, idempotency_keys
 from calevents.telemetry import DispatchDetails, DispatchKind, Telemetry
 
 __all__ = ["DispatchDetails", "DispatchKind", "Dispatcher", "idempotency_keys"]
-
-_logger = logging.getLogger("calevents.dispatcher")
 
 _SCAN_LIMIT = 500
 _RESOLVERS = 4
@@ -39,7 +35,6 @@ _PATIENCE = 1.0
 _SOONEST = 0.02
 """Seconds until the next look after one that found nothing while another worker looks for
 recipients; doubled for each further one."""
-_UNKNOWN = Result(Outcome.UNCERTAIN)
 
 
 class Dispatcher:
@@ -112,12 +107,10 @@ class Dispatcher:
         self._ledger = ledger
         self._directory = directory
         self._notifier = notifier
-        self._text = text
         self._lease = lease
         self._page_size = page_size
         self._poll_interval = poll_interval
         self._concurrency = concurrency
-        self._send_timeout = send_timeout
         self._policy = RetryPolicy(
             on_uncertain=on_uncertain,
             max_attempts=max_attempts,
@@ -127,14 +120,24 @@ class Dispatcher:
         self._grace = grace
         self._telemetry = Telemetry(self.worker, hook)
         self._keeper = LeaseKeeper(ledger, lease)
+        self._sender = Sender(
+            ledger,
+            notifier,
+            text=text,
+            policy=self._policy,
+            lease=lease,
+            send_timeout=send_timeout,
+            telemetry=self._telemetry,
+            stopping=self._is_stopping,
+        )
         self._task: asyncio.Task[None] | None = None
         self._progress = 0
         self._begin()
 
     def _begin(self) -> None:
         """Make what belongs to one event loop."""
-        self._to_send = _Once()
-        self._to_resolve = _Once()
+        self._to_send = Once()
+        self._to_resolve = Once()
         self._stopping = asyncio.Event()
         self._woken = asyncio.Event()
         self._searches: dict[NotificationKey, _Search] = {}
@@ -166,6 +169,9 @@ class Dispatcher:
         task, self._task = self._task, None
         if task is not None:
             await task
+
+    def _is_stopping(self) -> bool:
+        return self._stopping.is_set()
 
     def hurry(self) -> None:
         """Don't wait for calls in progress any longer while stopping."""
@@ -248,7 +254,7 @@ class Dispatcher:
                 except Exception as error:  # noqa: BLE001 - its lease lapses then
                     self._telemetry.fail(resolution.key, error)
 
-    async def _loop(self, queue: "_Once", work: Callable[[NotificationKey, Any], Any]) -> None:
+    async def _loop(self, queue: "Once", work: Callable[[NotificationKey, Any], Any]) -> None:
         while not self._stopping.is_set():
             key, held = await queue.get()
             try:
@@ -387,7 +393,7 @@ class Dispatcher:
                 )
             except BaseException:
                 # It may have been stored all the same.
-                await asyncio.shield(self._give_back(key, token))
+                await asyncio.shield(self._sender.give_back(key, token))
                 raise
             if claim is not None:
                 self._progress += 1
@@ -396,7 +402,7 @@ class Dispatcher:
                     self._searches[key].waiting -= 1
                 self._to_send.put(key)  # for others to go on with, or for this one later
                 if claim.deliveries:
-                    await self._send(claim, hold, began)
+                    await self._sender.send(claim, hold, began)
                 return
         finally:
             self._keeper.drop(hold)
@@ -411,125 +417,10 @@ class Dispatcher:
         elif key in self._elsewhere:
             self._look_soon()
 
-    async def _send(self, claim: Claim, hold: Hold, began: float) -> None:
-        self._telemetry.tell(DispatchKind.CLAIMED, claim.key, count=len(claim.deliveries))
-        deliveries = self._deliveries(claim)
-        # Nothing is sent at or after the start, nor late in a lease: others may soon take over.
-        started = monotonic() - began >= (claim.key.start - claim.now).total_seconds()
-        if self._stopping.is_set() or started or hold.left < self._lease / 2:
-            await self._give_back(claim.key, claim.token)
-            return
-        self._telemetry.tell(DispatchKind.SENDING, claim.key, count=len(deliveries))
-        try:
-            results = await self._call(claim, deliveries)
-        except asyncio.CancelledError:
-            results = [Result(Outcome.UNCERTAIN, detail="the worker was stopped")] * len(deliveries)
-            await asyncio.shield(self._settle(claim, results, began))
-            raise
-        # What was sent is written down even if the worker is told to stop now.
-        await asyncio.shield(self._settle(claim, results, began))
-
-    async def _call(self, claim: Claim, deliveries: Sequence[Delivery]) -> Sequence[Result]:
-        unknown = None
-        try:
-            async with asyncio.timeout(self._send_timeout):
-                results = list(await self._notifier.send(claim.event, deliveries))
-            if len(results) == len(deliveries):
-                self._telemetry.tell(DispatchKind.ANSWERED, claim.key, count=len(results))
-                return results
-            unknown = f"the notifier answered {len(results)} results for {len(deliveries)}"
-            self._telemetry.tell(DispatchKind.FAILED, claim.key, detail=unknown)
-        except TimeoutError:
-            unknown = "the notifier didn't answer in time"
-            self._telemetry.tell(DispatchKind.FAILED, claim.key, detail=unknown)
-        except Exception as error:  # noqa: BLE001 - the contract: any exception is uncertain
-            self._telemetry.fail(claim.key, error)
-            unknown = f"the notifier raised {type(error).__name__}"
-        self._telemetry.tell(DispatchKind.ANSWERED, claim.key, count=len(deliveries))
-        return [Result(Outcome.UNCERTAIN, detail=unknown)] * len(deliveries)
-
-    def _deliveries(self, claim: Claim) -> list[Delivery]:
-        messages: dict[tuple[str, str], Message] = {}
-        keys = idempotency_keys(claim.key)
-        made = []
-        for claimed in claim.deliveries:
-            reader = claimed.locale, claimed.time_zone
-            if reader not in messages:
-                messages[reader] = self._message(claim, *reader)
-            made.append(
-                Delivery(
-                    recipient_id=claimed.recipient_id,
-                    channel=claimed.channel,
-                    address=claimed.address,
-                    locale=claimed.locale,
-                    time_zone=claimed.time_zone,
-                    attempt=claimed.attempts + 1,
-                    idempotency_key=keys(claimed.recipient_id, claimed.channel),
-                    message=messages[reader],
-                )
-            )
-        return made
-
-    def _message(self, claim: Claim, locale: str, time_zone: str) -> Message:
-        from calevents.messages import english_text
-
-        if self._text is not None:
-            try:
-                return self._text(claim.event, locale, time_zone, claim.now)
-            except Exception as error:  # noqa: BLE001 - better in English than not at all
-                self._telemetry.fail(claim.key, error)
-        return english_text(claim.event, locale, time_zone, claim.now)
-
-    async def _settle(self, claim: Claim, results: Sequence[Result], began: float) -> None:
-        """Write the results down, for as long as it takes the ledger to come back."""
-        settlements = self._policy.settlements(claim.deliveries, results)
-        give_up = monotonic() + 10 * self._lease
-        pause = 0.1
-        while True:
-            try:
-                stored = await self._ledger.settle(claim, settlements)
-            except StorageUnavailable as error:
-                self._telemetry.tell(DispatchKind.UNAVAILABLE, claim.key, detail=str(error))
-                if monotonic() > give_up:
-                    raise
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, 2.0)
-            else:
-                break
-        self._telemetry.tell(
-            DispatchKind.SETTLED if stored else DispatchKind.LOST,
-            claim.key,
-            count=len(settlements),
-            outcomes=dict(Counter(settlement.state for settlement in settlements)),
-            seconds=monotonic() - began,
-        )
-
-    async def _give_back(self, key: NotificationKey, token: str) -> None:
-        """Hand a claim back unsent, if it was stored; otherwise its lease lapses."""
-        with suppress(CalendarError):
-            if await self._ledger.release(key, token):
-                self._telemetry.tell(DispatchKind.RELEASED, key)
-
     async def _pause(self, seconds: float) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._stopping.wait()
-
-
-def idempotency_keys(key: NotificationKey) -> Callable[[int, str], str]:
-    """Name a notification's deliveries, by recipient and channel.
-
-    A delivery has the same name for each of its attempts, and no other has it.
-    """
-    text = f"{key.company_id} {key.event_id} {key.start.isoformat()} "
-    begun = blake2b(text.encode(), digest_size=16, person=b"calevents")
-
-    def name(recipient_id: int, channel: str) -> str:
-        digest = begun.copy()
-        digest.update(f"{recipient_id} {channel}".encode())
-        return digest.hexdigest()
-
-    return name
 
 
 def _about(seconds: float) -> float:
@@ -552,40 +443,3 @@ class _Search:
     @property
     def goes_first(self) -> bool:
         return self.waiting < _AHEAD and monotonic() < self._until
-
-
-class _Once:
-    """A queue in which a notification stands at most once."""
-
-    def __init__(self) -> None:
-        self._queue: asyncio.Queue[NotificationKey | None] = asyncio.Queue()
-        self._held: dict[NotificationKey, Resolution | None] = {}
-
-    def put(self, key: NotificationKey, held: Resolution | None = None) -> None:
-        if key not in self._held:
-            self._queue.put_nowait(key)
-            self._held[key] = held
-        elif held is not None:
-            self._held[key] = held
-
-    def wake(self) -> None:
-        self._queue.put_nowait(None)
-
-    async def get(self) -> tuple[NotificationKey | None, Resolution | None]:
-        key = await self._queue.get()
-        return key, None if key is None else self._held.pop(key)
-
-    def done(self) -> None:
-        self._queue.task_done()
-
-    async def join(self) -> None:
-        await self._queue.join()
-
-    def clear(self) -> list[Resolution | None]:
-        """Empty the queue; answer what was held."""
-        held = list(self._held.values())
-        self._held.clear()
-        while not self._queue.empty():
-            self._queue.get_nowait()
-            self._queue.task_done()
-        return held
