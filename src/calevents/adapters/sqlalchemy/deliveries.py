@@ -162,7 +162,7 @@ class Deliveries:
         if batches[0].size > limit:
             return [await self._split(batches[0], limit, until, claim)]
         chosen = _within(batches, limit)
-        await self._run(self._statements.take, chosen, until=until, **claim)
+        await self._run_on(chosen, self._statements.take, until=until, **claim)
         return chosen
 
     async def _split(self, batch: Batch, limit: int, until: datetime, claim: dict[str, str]) -> int:
@@ -187,7 +187,7 @@ class Deliveries:
 
     async def claimed(self, batches: Sequence[int]) -> list[tuple[ClaimedDelivery, str | None]]:
         """What is pending in ``batches``, each with the recipient's country."""
-        rows = await self._run(self._statements.claimed, batches)
+        rows = await self._run_on(batches, self._statements.claimed)
         return [(ClaimedDelivery._make(row[:8]), row[8]) for row in rows]
 
     async def cancel(self, unseen: Sequence[ClaimedDelivery]) -> None:
@@ -207,7 +207,7 @@ class Deliveries:
 
     async def remove(self, batches: Sequence[int]) -> None:
         """Delete batches that hold nothing pending any more."""
-        await self._run(self._statements.remove, batches)
+        await self._run_on(batches, self._statements.remove)
 
     async def release(self, token: str) -> bool:
         """Make the batches of a claim available again; say whether there were any."""
@@ -262,9 +262,9 @@ class Deliveries:
         ]
         alike = {settlement for _, settlement in pairs}
         if len(alike) == 1 and (settlement := alike.pop()).state is not _PENDING:
-            await self._run(
-                self._statements.settle_alike,
+            await self._run_on(
                 sorted(held),
+                self._statements.settle_alike,
                 state=settlement.state,
                 doubtful=settlement.doubtful,
                 detail=settlement.detail,
@@ -343,11 +343,17 @@ class Deliveries:
 
     # Parts
 
-    async def _run(
-        self, statement: Prepared, batches: Sequence[int] = (), **values: object
+    async def _run(self, statement: Prepared, **values: object) -> Sequence[Sequence[Any]]:
+        return await statement.rows(self._connection, {**self._values, **values})
+
+    async def _run_on(
+        self, batches: Sequence[int], statement: Prepared, **values: object
     ) -> Sequence[Sequence[Any]]:
-        values = {**self._values, "batches": list(batches), **values}
-        return await statement.rows(self._connection, values)
+        """Run a statement over ``batches``."""
+        if self._dialect == "postgresql":
+            return await self._run(statement, batches=list(batches), **values)
+        each = [await self._run(statement, batches=batch_id, **values) for batch_id in batches]
+        return [row for rows in each for row in rows]
 
     def _these(self, table: Table, batches: Sequence[int]) -> ColumnElement[bool]:
         in_batches = table.c.batch_id.in_(batches)

@@ -7,12 +7,10 @@ from typing import Any
 
 from sqlalchemy import (
     ARRAY,
-    BigInteger,
     ColumnElement,
     FromClause,
     Table,
     Text,
-    any_,
     bindparam,
     column,
     func,
@@ -31,7 +29,6 @@ __all__ = [
     "given_rows",
     "given_values",
     "insert_into",
-    "one_of",
 ]
 
 
@@ -69,11 +66,3 @@ def given_values(
         return {"given": json.dumps(rows)}
     values = zip(*rows, strict=True) if rows else [()] * len(columns)
     return {f"given_{name}": list(cells) for name, cells in zip(columns, values, strict=True)}
-
-
-def one_of(dialect: str, value: ColumnElement[int], name: str) -> ColumnElement[bool]:
-    """Whether ``value`` is one of the integers in the parameter ``name``, a list."""
-    if dialect == "sqlite":
-        # Expanded, for SQLite looks at how many there are before it takes an index.
-        return value.in_(bindparam(name, expanding=True, type_=BigInteger))
-    return value == any_(bindparam(name, type_=ARRAY(BigInteger)))

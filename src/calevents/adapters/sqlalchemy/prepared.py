@@ -36,8 +36,6 @@ class Prepared:
         self.sql = compiled.string
         """With the driver's own kind of placeholders."""
         self._run = _runner(dialect.driver, writes=isinstance(statement, UpdateBase))
-        if compiled.post_compile_params:  # a list that becomes so many placeholders
-            self._run = None
         self._errors = driver_errors(dialect.driver)
         self.is_direct = self._run is not None
         """Whether it runs on the driver's connection, so that SQLAlchemy begins no transaction."""

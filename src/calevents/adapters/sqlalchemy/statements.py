@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     Boolean,
     ColumnElement,
@@ -16,6 +17,7 @@ from sqlalchemy import (
     Table,
     Text,
     and_,
+    any_,
     bindparam,
     case,
     delete,
@@ -28,7 +30,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeEngine
 
-from calevents.adapters.sqlalchemy.dialects import given_rows, insert_into, one_of
+from calevents.adapters.sqlalchemy.dialects import given_rows, insert_into
 from calevents.adapters.sqlalchemy.prepared import Prepared
 from calevents.adapters.sqlalchemy.tables import Instant, Tables
 from calevents.ledger import MOST_COUNTED, DeliveryState, NotificationKey
@@ -113,8 +115,8 @@ def deliveries_of(
 class DeliveryStatements:
     """The statements for one set of tables in one dialect.
 
-    All take :func:`key_values`, and ``at``, when the transaction began; some take a list of ids as
-    ``batches``.
+    All take :func:`key_values`, and ``at``, when the transaction began. Some take ``batches``: a
+    list of ids on PostgreSQL, one id on SQLite, which would read a whole company for a list.
     """
 
     def __init__(self, tables: Tables, dialect: Dialect) -> None:
@@ -127,7 +129,7 @@ class DeliveryStatements:
         dialect, batches = self._dialect, self._batches
         columns = batches.c
         this = _is_this(batches)
-        these = and_(this, one_of(dialect.name, columns.batch_id, "batches"))
+        these = and_(this, self._in_batches(batches))
         ready = columns.available_at <= _AT
         some = select(columns.batch_id).where(this, ready).limit(MOST_COUNTED).subquery()
         self.waiting = Prepared(select(func.count()).select_from(some), dialect)
@@ -163,7 +165,7 @@ class DeliveryStatements:
     def _add_deliveries(self) -> None:
         dialect, deliveries = self._dialect, self._deliveries
         columns = deliveries.c
-        in_batches = one_of(dialect.name, columns.batch_id, "batches")
+        in_batches = self._in_batches(deliveries)
         key = (_COMPANY_ID, _EVENT_ID, _STARTS_AT)
         these = deliveries_of(dialect.name, deliveries, key, in_batches)
         pending = and_(these, columns.state == _PENDING)
@@ -222,6 +224,11 @@ class DeliveryStatements:
         )
         """The greatest id of a recipient, whatever became of the delivery."""
         self.insert_page = Prepared(self._insert_page(), dialect)
+
+    def _in_batches(self, table: Table) -> ColumnElement[bool]:
+        if self._dialect.name == "sqlite":
+            return table.c.batch_id == bindparam("batches", type_=BigInteger)
+        return table.c.batch_id == any_(bindparam("batches", type_=ARRAY(BigInteger)))
 
     def _is_given(self, given: FromClause) -> ColumnElement[bool]:
         """Whether a delivery is that of a given row.
