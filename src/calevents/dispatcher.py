@@ -1,40 +1,40 @@
 """Due events to their recipients: what a host runs, in its own process or as workers."""
 
 import asyncio
-import logging
 import math
 import random
 import secrets
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from hashlib import blake2b
 from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
 
 from calevents.exceptions import CalendarError, StorageUnavailable
-from calevents.leases import Hold, LeaseKeeper, monotonic
+from calevents.leases import LeaseKeeper, monotonic
 from calevents.ledger import (
-    Claim,
     NotificationKey,
     OnUncertain,
     Resolution,
 )
-from calevents.notification import Delivery, Message, MessageText, Outcome, Recipient, Result
+from calevents.notification import MessageText, Recipient
+from calevents.once import Once
 from calevents.ports import Directory, NotificationLedger, Notifier
 from calevents.retrying import RetryPolicy
+from calevents.sending import Sender, idempotency_keys
 from calevents.telemetry import DispatchDetails, DispatchKind, Telemetry
 
 __all__ = ["DispatchDetails", "DispatchKind", "Dispatcher", "idempotency_keys"]
 
-_logger = logging.getLogger("calevents.dispatcher")
-
 _SCAN_LIMIT = 500
 _RESOLVERS = 4
-_SHARING = 0.1
-"""Seconds between two looks for what is due while another worker looks for recipients."""
-_UNKNOWN = Result(Outcome.UNCERTAIN)
+_AHEAD = 32
+"""Batches that wait to be claimed before a worker that looks for recipients sends to them, too."""
+_PATIENCE = 1.0
+"""Seconds that it holds back for the next page of recipients."""
+_SOONEST = 0.02
+"""Seconds until the next look after one that found nothing while another worker looks for
+recipients; doubled for each further one."""
 
 
 class Dispatcher:
@@ -107,12 +107,10 @@ class Dispatcher:
         self._ledger = ledger
         self._directory = directory
         self._notifier = notifier
-        self._text = text
         self._lease = lease
         self._page_size = page_size
         self._poll_interval = poll_interval
         self._concurrency = concurrency
-        self._send_timeout = send_timeout
         self._policy = RetryPolicy(
             on_uncertain=on_uncertain,
             max_attempts=max_attempts,
@@ -122,17 +120,30 @@ class Dispatcher:
         self._grace = grace
         self._telemetry = Telemetry(self.worker, hook)
         self._keeper = LeaseKeeper(ledger, lease)
+        self._sender = Sender(
+            ledger,
+            notifier,
+            text=text,
+            policy=self._policy,
+            lease=lease,
+            send_timeout=send_timeout,
+            telemetry=self._telemetry,
+            stopping=self._is_stopping,
+        )
         self._task: asyncio.Task[None] | None = None
         self._progress = 0
-        self._shared = False
         self._begin()
 
     def _begin(self) -> None:
         """Make what belongs to one event loop."""
-        self._to_send = _Once()
-        self._to_resolve = _Once()
+        self._to_send = Once()
+        self._to_resolve = Once()
         self._stopping = asyncio.Event()
         self._woken = asyncio.Event()
+        self._searches: dict[NotificationKey, _Search] = {}
+        self._elsewhere: set[NotificationKey] = set()
+        self._soon = _SOONEST
+        self._alarm: asyncio.TimerHandle | None = None
 
     # Running
 
@@ -158,6 +169,9 @@ class Dispatcher:
         task, self._task = self._task, None
         if task is not None:
             await task
+
+    def _is_stopping(self) -> bool:
+        return self._stopping.is_set()
 
     def hurry(self) -> None:
         """Don't wait for calls in progress any longer while stopping."""
@@ -194,12 +208,8 @@ class Dispatcher:
                     self._telemetry.tell(DispatchKind.UNAVAILABLE, None, detail=str(error))
                 except Exception as error:  # noqa: BLE001 - the next look may fare better
                     self._telemetry.fail(None, error)
-                # What another worker is filling the ledger with is shared as it comes.
-                pause = min(self._poll_interval, _SHARING) if self._shared else self._poll_interval
-                # Workers that were started together drift apart.
-                pause *= random.uniform(0.8, 1.2)  # noqa: S311 - no secret
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(pause):
+                    async with asyncio.timeout(_about(self._poll_interval)):
                         await self._woken.wait()
 
     @asynccontextmanager
@@ -224,6 +234,8 @@ class Dispatcher:
 
     async def _wind_up(self, tasks: "Sequence[asyncio.Task[None]]") -> None:
         self._stopping.set()
+        if self._alarm is not None:
+            self._alarm.cancel()
         for _ in tasks:
             self._to_resolve.wake()
             self._to_send.wake()
@@ -242,7 +254,7 @@ class Dispatcher:
                 except Exception as error:  # noqa: BLE001 - its lease lapses then
                     self._telemetry.fail(resolution.key, error)
 
-    async def _loop(self, queue: "_Once", work: Callable[[NotificationKey, Any], Any]) -> None:
+    async def _loop(self, queue: "Once", work: Callable[[NotificationKey, Any], Any]) -> None:
         while not self._stopping.is_set():
             key, held = await queue.get()
             try:
@@ -258,7 +270,8 @@ class Dispatcher:
 
     async def _scan(self) -> bool:
         """Look for due notifications; say whether there is something to do."""
-        found = self._shared = False
+        found = dry = False
+        self._elsewhere.clear()
         while await self._ledger.expire_missed(limit=_SCAN_LIMIT):
             self._progress += 1
         after = None
@@ -270,11 +283,26 @@ class Dispatcher:
                 if due.claimable or due.sweepable:
                     self._to_send.put(due.key)
                 found = found or due.resolvable or due.claimable or due.sweepable
-                self._shared = self._shared or due.resolving
+                if due.resolving and due.key not in self._searches:
+                    self._elsewhere.add(due.key)
+                    dry = dry or not due.claimable
             after = page[-1]
             if len(page) < _SCAN_LIMIT:
                 break
+        if dry:
+            self._look_soon()
         return found
+
+    def _look_soon(self) -> None:
+        """Look again before long: another worker is filling the ledger."""
+        if self._alarm is None:
+            delay = min(self._soon, self._poll_interval)
+            self._alarm = asyncio.get_running_loop().call_later(_about(delay), self._ring)
+            self._soon = 2 * delay
+
+    def _ring(self) -> None:
+        self._alarm = None
+        self._woken.set()
 
     # Recipients
 
@@ -286,6 +314,20 @@ class Dispatcher:
             return
         if held is None:
             self._telemetry.tell(DispatchKind.OPENED, key)
+        following = None
+        try:
+            following = await self._record_page(resolution)
+        finally:
+            if following is None:
+                self._searches.pop(key, None)
+            else:
+                self._searches[key] = _Search(following.waiting)
+                self._to_resolve.put(key, following)
+            self._to_send.put(key)
+
+    async def _record_page(self, resolution: Resolution) -> Resolution | None:
+        """Write a page down; answer from where to go on, if there is more to do."""
+        key = resolution.key
         try:
             recipients = await self._page(resolution)
         except BaseException:
@@ -296,8 +338,7 @@ class Dispatcher:
         if not recipients:
             if await self._ledger.resolved(resolution):
                 self._telemetry.tell(DispatchKind.RESOLVED, key)
-            self._to_send.put(key)
-            return
+            return None
         began = monotonic()
         following = await self._ledger.record(
             resolution, recipients, batch_size=self._notifier.claim_size, lease=self._lease
@@ -309,8 +350,7 @@ class Dispatcher:
                 count=len(recipients),
                 seconds=monotonic() - began,
             )
-            self._to_resolve.put(key, following)
-        self._to_send.put(key)
+        return following
 
     async def _page(self, resolution: Resolution) -> Sequence[Recipient]:
         event, after = resolution.event, resolution.after
@@ -335,6 +375,9 @@ class Dispatcher:
 
     async def _serve(self, key: NotificationKey, _: object) -> None:
         """Make one claim and send it; where there is none to make, clear up."""
+        search = self._searches.get(key)
+        if search is not None and search.goes_first:
+            return  # it puts the key back
         began, token = monotonic(), secrets.token_hex(16)
         hold = self._keeper.hold(key, token, began)
         try:
@@ -350,13 +393,16 @@ class Dispatcher:
                 )
             except BaseException:
                 # It may have been stored all the same.
-                await asyncio.shield(self._give_back(key, token))
+                await asyncio.shield(self._sender.give_back(key, token))
                 raise
             if claim is not None:
                 self._progress += 1
+                self._soon = _SOONEST
+                if key in self._searches:
+                    self._searches[key].waiting -= 1
                 self._to_send.put(key)  # for others to go on with, or for this one later
                 if claim.deliveries:
-                    await self._send(claim, hold, began)
+                    await self._sender.send(claim, hold, began)
                 return
         finally:
             self._keeper.drop(hold)
@@ -368,105 +414,8 @@ class Dispatcher:
         if sweep.swept or sweep.closed is not None:
             self._progress += 1
             self._to_send.put(key)
-
-    async def _send(self, claim: Claim, hold: Hold, began: float) -> None:
-        self._telemetry.tell(DispatchKind.CLAIMED, claim.key, count=len(claim.deliveries))
-        deliveries = self._deliveries(claim)
-        # Nothing is sent at or after the start, nor late in a lease: others may soon take over.
-        started = monotonic() - began >= (claim.key.start - claim.now).total_seconds()
-        if self._stopping.is_set() or started or hold.left < self._lease / 2:
-            await self._give_back(claim.key, claim.token)
-            return
-        self._telemetry.tell(DispatchKind.SENDING, claim.key, count=len(deliveries))
-        try:
-            results = await self._call(claim, deliveries)
-        except asyncio.CancelledError:
-            results = [Result(Outcome.UNCERTAIN, detail="the worker was stopped")] * len(deliveries)
-            await asyncio.shield(self._settle(claim, results, began))
-            raise
-        # What was sent is written down even if the worker is told to stop now.
-        await asyncio.shield(self._settle(claim, results, began))
-
-    async def _call(self, claim: Claim, deliveries: Sequence[Delivery]) -> Sequence[Result]:
-        unknown = None
-        try:
-            async with asyncio.timeout(self._send_timeout):
-                results = list(await self._notifier.send(claim.event, deliveries))
-            if len(results) == len(deliveries):
-                self._telemetry.tell(DispatchKind.ANSWERED, claim.key, count=len(results))
-                return results
-            unknown = f"the notifier answered {len(results)} results for {len(deliveries)}"
-            self._telemetry.tell(DispatchKind.FAILED, claim.key, detail=unknown)
-        except TimeoutError:
-            unknown = "the notifier didn't answer in time"
-            self._telemetry.tell(DispatchKind.FAILED, claim.key, detail=unknown)
-        except Exception as error:  # noqa: BLE001 - the contract: any exception is uncertain
-            self._telemetry.fail(claim.key, error)
-            unknown = f"the notifier raised {type(error).__name__}"
-        self._telemetry.tell(DispatchKind.ANSWERED, claim.key, count=len(deliveries))
-        return [Result(Outcome.UNCERTAIN, detail=unknown)] * len(deliveries)
-
-    def _deliveries(self, claim: Claim) -> list[Delivery]:
-        messages: dict[tuple[str, str], Message] = {}
-        keys = idempotency_keys(claim.key)
-        made = []
-        for claimed in claim.deliveries:
-            reader = claimed.locale, claimed.time_zone
-            if reader not in messages:
-                messages[reader] = self._message(claim, *reader)
-            made.append(
-                Delivery(
-                    recipient_id=claimed.recipient_id,
-                    channel=claimed.channel,
-                    address=claimed.address,
-                    locale=claimed.locale,
-                    time_zone=claimed.time_zone,
-                    attempt=claimed.attempts + 1,
-                    idempotency_key=keys(claimed.recipient_id, claimed.channel),
-                    message=messages[reader],
-                )
-            )
-        return made
-
-    def _message(self, claim: Claim, locale: str, time_zone: str) -> Message:
-        from calevents.messages import english_text
-
-        if self._text is not None:
-            try:
-                return self._text(claim.event, locale, time_zone, claim.now)
-            except Exception as error:  # noqa: BLE001 - better in English than not at all
-                self._telemetry.fail(claim.key, error)
-        return english_text(claim.event, locale, time_zone, claim.now)
-
-    async def _settle(self, claim: Claim, results: Sequence[Result], began: float) -> None:
-        """Write the results down, for as long as it takes the ledger to come back."""
-        settlements = self._policy.settlements(claim.deliveries, results)
-        give_up = monotonic() + 10 * self._lease
-        pause = 0.1
-        while True:
-            try:
-                stored = await self._ledger.settle(claim, settlements)
-            except StorageUnavailable as error:
-                self._telemetry.tell(DispatchKind.UNAVAILABLE, claim.key, detail=str(error))
-                if monotonic() > give_up:
-                    raise
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, 2.0)
-            else:
-                break
-        self._telemetry.tell(
-            DispatchKind.SETTLED if stored else DispatchKind.LOST,
-            claim.key,
-            count=len(settlements),
-            outcomes=dict(Counter(settlement.state for settlement in settlements)),
-            seconds=monotonic() - began,
-        )
-
-    async def _give_back(self, key: NotificationKey, token: str) -> None:
-        """Hand a claim back unsent, if it was stored; otherwise its lease lapses."""
-        with suppress(CalendarError):
-            if await self._ledger.release(key, token):
-                self._telemetry.tell(DispatchKind.RELEASED, key)
+        elif key in self._elsewhere:
+            self._look_soon()
 
     async def _pause(self, seconds: float) -> None:
         with suppress(TimeoutError):
@@ -474,54 +423,23 @@ class Dispatcher:
                 await self._stopping.wait()
 
 
-def idempotency_keys(key: NotificationKey) -> Callable[[int, str], str]:
-    """Name a notification's deliveries, by recipient and channel.
+def _about(seconds: float) -> float:
+    """Workers that were started together drift apart."""
+    return seconds * random.uniform(0.8, 1.2)  # noqa: S311 - no secret
 
-    A delivery has the same name for each of its attempts, and no other has it.
+
+class _Search:
+    """A notification whose recipients this worker is looking for.
+
+    Nobody else can do that, but anybody can send: while there is little to claim, it is left to
+    others, and the search goes first here. Not for long, since there may be no others.
     """
-    text = f"{key.company_id} {key.event_id} {key.start.isoformat()} "
-    begun = blake2b(text.encode(), digest_size=16, person=b"calevents")
 
-    def name(recipient_id: int, channel: str) -> str:
-        digest = begun.copy()
-        digest.update(f"{recipient_id} {channel}".encode())
-        return digest.hexdigest()
+    def __init__(self, waiting: int) -> None:
+        self.waiting = waiting
+        """Batches that there are to claim, as far as this worker knows."""
+        self._until = monotonic() + _PATIENCE
 
-    return name
-
-
-class _Once:
-    """A queue in which a notification stands at most once."""
-
-    def __init__(self) -> None:
-        self._queue: asyncio.Queue[NotificationKey | None] = asyncio.Queue()
-        self._held: dict[NotificationKey, Resolution | None] = {}
-
-    def put(self, key: NotificationKey, held: Resolution | None = None) -> None:
-        if key not in self._held:
-            self._queue.put_nowait(key)
-            self._held[key] = held
-        elif held is not None:
-            self._held[key] = held
-
-    def wake(self) -> None:
-        self._queue.put_nowait(None)
-
-    async def get(self) -> tuple[NotificationKey | None, Resolution | None]:
-        key = await self._queue.get()
-        return key, None if key is None else self._held.pop(key)
-
-    def done(self) -> None:
-        self._queue.task_done()
-
-    async def join(self) -> None:
-        await self._queue.join()
-
-    def clear(self) -> list[Resolution | None]:
-        """Empty the queue; answer what was held."""
-        held = list(self._held.values())
-        self._held.clear()
-        while not self._queue.empty():
-            self._queue.get_nowait()
-            self._queue.task_done()
-        return held
+    @property
+    def goes_first(self) -> bool:
+        return self.waiting < _AHEAD and monotonic() < self._until

@@ -14,6 +14,7 @@ from calevents.notification import DEFAULT_CHANNEL, Recipient
 
 __all__ = [
     "INTERRUPTED",
+    "MOST_COUNTED",
     "NOT_A_RECIPIENT",
     "NOT_A_RECIPIENT_NOW",
     "Claim",
@@ -40,6 +41,10 @@ OnUncertain = Literal["retry", "skip"]
 INTERRUPTED = "the worker ended before it could record what became of the attempt"
 NOT_A_RECIPIENT = "the directory named somebody whom the event isn't for"
 NOT_A_RECIPIENT_NOW = "the event isn't for this recipient any more"
+
+
+MOST_COUNTED = 64
+"""A ledger counts the batches that wait to be claimed up to here, since there may be many."""
 
 
 class NotificationState(StrEnum):
@@ -117,6 +122,9 @@ class Resolution:
     event: Event
     after: int | None
     """The id of the last recipient that is in the ledger."""
+    waiting: int = 0
+    """How many batches there were to claim when the last page was recorded; from
+    :data:`MOST_COUNTED` on they aren't counted."""
 
 
 class ClaimedDelivery(NamedTuple):

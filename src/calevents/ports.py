@@ -215,7 +215,8 @@ class NotificationLedger(LeaseRenewal, Protocol):
         ``recipients`` isn't empty. Deliveries are put into batches of ``batch_size``. Those that
         are there stay as they are, except that ``CANCELLED`` ones become pending again. After the
         start they are recorded as ``EXPIRED``; those of recipients whom the event isn't for, as
-        ``CANCELLED``. ``None``, and nothing is written, if the resolution is no longer held.
+        ``CANCELLED``. The answer tells how many batches wait to be claimed; ``None``, and nothing
+        is written, if the resolution is no longer held.
         """
 
     async def resolved(self, resolution: Resolution) -> bool:

@@ -702,6 +702,7 @@ async def test_no_call_is_made_late_in_a_lease(
             now = 31.0
 
     monkeypatch.setattr("calevents.dispatcher.monotonic", monotonic)
+    monkeypatch.setattr("calevents.sending.monotonic", monotonic)
     monkeypatch.setattr("calevents.leases.monotonic", monotonic)
     await quick.dispatcher(hook=hook, lease=60.0).run_once()
     assert quick.kinds().index("released") < quick.kinds().index("sending")
@@ -727,6 +728,7 @@ async def test_no_call_is_made_when_the_start_has_come(
 
     quick.clock.now = NOON - timedelta(seconds=1)
     monkeypatch.setattr("calevents.dispatcher.monotonic", monotonic)
+    monkeypatch.setattr("calevents.sending.monotonic", monotonic)
     monkeypatch.setattr("calevents.leases.monotonic", monotonic)
     await quick.dispatcher(hook=hook).run_once()
     assert quick.notifier.deliveries == []

@@ -11,6 +11,7 @@ from calevents.adapters.memory.repository import MemoryRepository
 from calevents.event import NOTICE, Event
 from calevents.ledger import (
     INTERRUPTED,
+    MOST_COUNTED,
     NOT_A_RECIPIENT,
     NOT_A_RECIPIENT_NOW,
     Claim,
@@ -217,7 +218,8 @@ class MemoryLedger:
                     left -= 1
         found.after_id = recipients[-1].id
         found.lease_until = now + timedelta(seconds=lease)
-        return attrs.evolve(resolution, after=found.after_id)
+        waiting = sum(batch.available_at <= now for batch in found.batches.values())
+        return attrs.evolve(resolution, after=found.after_id, waiting=min(waiting, MOST_COUNTED))
 
     async def resolved(self, resolution: Resolution) -> bool:
         """See :meth:`calevents.ports.NotificationLedger.resolved`."""

@@ -6,34 +6,35 @@ Set-based throughout: a claim and a result are each a few statements, however ma
 import secrets
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 from sqlalchemy import (
     BigInteger,
-    Boolean,
     ColumnElement,
-    Integer,
-    Interval,
-    String,
     Table,
-    Text,
     and_,
     case,
-    delete,
     insert,
     literal,
-    null,
     or_,
     select,
     tuple_,
     update,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlalchemy.types import TypeEngine
 
-from calevents.adapters.sqlalchemy.dialects import given_rows, given_values, insert_into
+from calevents.adapters.sqlalchemy.dialects import given_values
 from calevents.adapters.sqlalchemy.notifications import is_of
-from calevents.adapters.sqlalchemy.tables import Instant, Tables
+from calevents.adapters.sqlalchemy.prepared import Prepared, driver_of
+from calevents.adapters.sqlalchemy.statements import (
+    PAGE_COLUMNS,
+    SETTLED_COLUMNS,
+    DeliveryStatements,
+    deliveries_of,
+    key_values,
+)
+from calevents.adapters.sqlalchemy.tables import Tables
 from calevents.event import Event
 from calevents.identifiers import new_id
 from calevents.ledger import (
@@ -60,26 +61,6 @@ _MOST_ENDED = 5_000
 
 _PENDING = DeliveryState.PENDING
 
-_PAGE_COLUMNS: dict[str, TypeEngine[Any]] = {
-    "recipient_id": BigInteger(),
-    "channel": String(),
-    "batch_id": BigInteger(),
-    "state": String(),
-    "address": Text(),
-    "locale": String(),
-    "time_zone": String(),
-    "country": String(),
-    "detail": Text(),
-}
-_SETTLED_COLUMNS: dict[str, TypeEngine[Any]] = {
-    "recipient_id": BigInteger(),
-    "channel": String(),
-    "batch_id": BigInteger(),
-    "state": String(),
-    "detail": Text(),
-    "doubtful": Boolean(),
-}
-
 
 class Batch:
     """A batch that this transaction has locked."""
@@ -94,14 +75,22 @@ class Deliveries:
     """The deliveries of one notification, within one transaction that began at ``now``."""
 
     def __init__(
-        self, connection: AsyncConnection, tables: Tables, key: NotificationKey, now: datetime
+        self,
+        connection: AsyncConnection,
+        tables: Tables,
+        statements: DeliveryStatements,
+        key: NotificationKey,
+        now: datetime,
     ) -> None:
         self._connection = connection
         self._dialect = connection.dialect.name
+        self._copies = connection.dialect.driver == "asyncpg"
         self._deliveries = tables.deliveries
         self._batches = tables.batches
+        self._statements = statements
         self._key = key
         self._now = now
+        self._values = {**key_values(key), "at": now}
 
     # Recipients
 
@@ -110,62 +99,60 @@ class Deliveries:
     ) -> None:
         """Insert a page of recipients, and the batches that they are put into."""
         rows, sizes = _page(event, recipients, batch_size, passed=passed)
-        statement = self._insert_page()
-        await self._connection.execute(statement, given_values(self._dialect, _PAGE_COLUMNS, rows))
+        if self._copies and await self._is_new(recipients):
+            await self._copy(rows)
+        else:
+            given = given_values(self._dialect, PAGE_COLUMNS, rows)
+            await self._run(self._statements.insert_page, **given)
         await self._insert_batches(dict.fromkeys(sizes, self._now), sizes)
 
-    def _insert_page(self) -> Any:
-        key, deliveries = self._key, self._deliveries
-        given = given_rows(self._dialect, _PAGE_COLUMNS)
-        now = literal(self._now, Instant)
-        fixed: dict[str, ColumnElement[Any]] = {
-            "company_id": literal(key.company_id, BigInteger),
-            "event_id": literal(key.event_id, BigInteger),
-            "starts_at": literal(key.start, Instant),
-            "attempts": literal(0, Integer),
-            "doubtful": literal(value=False),
+    async def _is_new(self, recipients: Sequence[Recipient]) -> bool:
+        """Whether no delivery to any of them can exist, nor come to exist in this transaction.
+
+        Deliveries are added under the notification's lock alone.
+        """
+        if not all(one.id < following.id for one, following in pairwise(recipients)):
+            return False
+        last = await self._run(self._statements.last_recipient)
+        return not last or last[0][0] < recipients[0].id
+
+    async def _copy(self, rows: Sequence[tuple[object, ...]]) -> None:
+        """Insert deliveries of which none exists: COPY knows no conflicts, and costs half."""
+        table, key, now = self._deliveries, self._key, self._now
+        fixed = {
+            "company_id": key.company_id,
+            "event_id": key.event_id,
+            "starts_at": key.start,
+            "attempts": 0,
+            "doubtful": False,
             "created_at": now,
-            "finished_at": case((given.c.state == _PENDING, null()), else_=now),
         }
-        # SQLite can't tell ON CONFLICT from a join's ON without a WHERE between them.
-        rows = select(*[*fixed.values(), *given.c]).where(given.c.recipient_id.is_not(None))
-        statement = insert_into(self._dialect, deliveries).from_select(
-            [*fixed, *_PAGE_COLUMNS], rows
+        alike, state = tuple(fixed.values()), [*PAGE_COLUMNS].index("state")
+        await driver_of(self._connection).copy_records_to_table(
+            table.name,
+            schema_name=table.schema,
+            columns=[*fixed, "finished_at", *PAGE_COLUMNS],
+            records=[(*alike, None if row[state] is _PENDING else now, *row) for row in rows],
         )
-        new = statement.excluded
-        # What was cancelled was never sent, and comes back when its recipient does.
-        return statement.on_conflict_do_update(
-            index_elements=[column.name for column in deliveries.primary_key],
-            set_={
-                "batch_id": new.batch_id,
-                "state": new.state,
-                "address": new.address,
-                "locale": new.locale,
-                "time_zone": new.time_zone,
-                "country": new.country,
-                "detail": None,
-                "finished_at": None,
-            },
-            where=and_(deliveries.c.state == DeliveryState.CANCELLED, new.state == _PENDING),
-        )
+
+    async def waiting(self) -> int:
+        """How many batches anybody may claim, up to :data:`MOST_COUNTED`."""
+        ((count,),) = await self._run(self._statements.waiting)
+        return int(count)
 
     # Claims
 
-    async def available(self) -> list[Batch]:
-        """Batches that anybody may claim, locked."""
-        return await self._lock(self._batches.c.available_at <= self._now)
+    async def available(self, limit: int) -> list[Batch]:
+        """Batches that anybody may claim, locked: one, or several if it holds less than ``limit``.
 
-    async def _lock(self, when: ColumnElement[bool]) -> list[Batch]:
-        """Lock batches; those that others have locked are left out, not waited for."""
-        columns = self._batches.c
-        query = (
-            select(columns.batch_id, columns.size, columns.token)
-            .where(self._these(self._batches), when)
-            .order_by(columns.available_at, columns.batch_id)
-            .limit(_MOST_BATCHES)
-            .with_for_update(skip_locked=True)
-        )
-        return [Batch(row) for row in await self._connection.execute(query)]
+        What is locked is hidden from everybody else, who may then find nothing to claim.
+        """
+        for most in (1, _MOST_BATCHES):
+            rows = await self._run(self._statements.available, most=most)
+            batches = [Batch(row) for row in rows]
+            if not batches or batches[0].size >= limit:
+                break
+        return batches
 
     async def take(
         self, batches: Sequence[Batch], limit: int, *, until: datetime, token: str, worker: str
@@ -175,11 +162,7 @@ class Deliveries:
         if batches[0].size > limit:
             return [await self._split(batches[0], limit, until, claim)]
         chosen = _within(batches, limit)
-        await self._connection.execute(
-            update(self._batches)
-            .where(self._these(self._batches, chosen))
-            .values(available_at=until, **claim)
-        )
+        await self._run_on(chosen, self._statements.take, until=until, **claim)
         return chosen
 
     async def _split(self, batch: Batch, limit: int, until: datetime, claim: dict[str, str]) -> int:
@@ -204,19 +187,7 @@ class Deliveries:
 
     async def claimed(self, batches: Sequence[int]) -> list[tuple[ClaimedDelivery, str | None]]:
         """What is pending in ``batches``, each with the recipient's country."""
-        columns = self._deliveries.c
-        query = select(
-            columns.recipient_id,
-            columns.channel,
-            columns.address,
-            columns.locale,
-            columns.time_zone,
-            columns.attempts,
-            columns.doubtful,
-            columns.batch_id,
-            columns.country,
-        ).where(self._these(self._deliveries, batches), columns.state == _PENDING)
-        rows = await self._connection.execute(query)
+        rows = await self._run_on(batches, self._statements.claimed)
         return [(ClaimedDelivery._make(row[:8]), row[8]) for row in rows]
 
     async def cancel(self, unseen: Sequence[ClaimedDelivery]) -> None:
@@ -236,15 +207,13 @@ class Deliveries:
 
     async def remove(self, batches: Sequence[int]) -> None:
         """Delete batches that hold nothing pending any more."""
-        await self._connection.execute(
-            delete(self._batches).where(self._these(self._batches, batches))
-        )
+        await self._run_on(batches, self._statements.remove)
 
     async def release(self, token: str) -> bool:
         """Make the batches of a claim available again; say whether there were any."""
         freed = await self._connection.execute(
             update(self._batches)
-            .where(self._these(self._batches), self._batches.c.token == token)
+            .where(is_of(self._batches, self._key), self._batches.c.token == token)
             .values(token=None, worker=None, available_at=self._now)
         )
         return bool(freed.rowcount)
@@ -280,13 +249,7 @@ class Deliveries:
 
     async def let_go(self, token: str) -> set[int]:
         """End a claim; answer which of its batches were still held."""
-        batches = self._batches
-        held = await self._connection.execute(
-            delete(batches)
-            .where(self._these(batches), batches.c.token == token)
-            .returning(batches.c.batch_id)
-        )
-        return set(held.scalars())
+        return {row[0] for row in await self._run(self._statements.let_go, token=token)}
 
     async def settle(
         self, held: set[int], deliveries: Sequence[ClaimedDelivery], settled: Sequence[Settlement]
@@ -299,24 +262,15 @@ class Deliveries:
         ]
         alike = {settlement for _, settlement in pairs}
         if len(alike) == 1 and (settlement := alike.pop()).state is not _PENDING:
-            await self._settle_alike(sorted(held), settlement)
+            await self._run_on(
+                sorted(held),
+                self._statements.settle_alike,
+                state=settlement.state,
+                doubtful=settlement.doubtful,
+                detail=settlement.detail,
+            )
         else:
             await self._settle_each(pairs)
-
-    async def _settle_alike(self, held: Sequence[int], settlement: Settlement) -> None:
-        deliveries = self._deliveries
-        await self._connection.execute(
-            update(deliveries)
-            .where(self._these(deliveries, held), deliveries.c.state == _PENDING)
-            .values(
-                state=settlement.state,
-                attempts=deliveries.c.attempts + 1,
-                doubtful=settlement.doubtful,
-                address=None,
-                detail=settlement.detail,
-                finished_at=self._now,
-            )
-        )
 
     async def _settle_each(self, pairs: Sequence[tuple[ClaimedDelivery, Settlement]]) -> None:
         """Write one statement for all of them, and one batch for each delay."""
@@ -347,39 +301,24 @@ class Deliveries:
         await self._insert_batches(available, sizes)
 
     async def _write_each(self, rows: Sequence[tuple[object, ...]], *, attempts: int) -> None:
-        if not rows:
-            return
-        deliveries = self._deliveries
-        given = given_rows(self._dialect, _SETTLED_COLUMNS)
-        pending = given.c.state == _PENDING
-        statement = (
-            update(deliveries)
-            .where(
-                self._these(deliveries),
-                deliveries.c.recipient_id == given.c.recipient_id,
-                deliveries.c.channel == given.c.channel,
-                deliveries.c.state == _PENDING,
-            )
-            .values(
-                state=given.c.state,
-                batch_id=given.c.batch_id,
-                attempts=deliveries.c.attempts + attempts,
-                doubtful=given.c.doubtful,
-                detail=given.c.detail,
-                address=case((pending, deliveries.c.address), else_=null()),
-                finished_at=case((pending, null()), else_=literal(self._now, Instant)),
-            )
-        )
-        await self._connection.execute(
-            statement, given_values(self._dialect, _SETTLED_COLUMNS, rows)
-        )
+        if rows:
+            given = given_values(self._dialect, SETTLED_COLUMNS, rows)
+            await self._run(self._statements.settle_each, counted=attempts, **given)
 
     # Ends
 
     async def end(self, state: DeliveryState) -> int:
         """Bring batches that nobody has in hand to their end, without another attempt."""
         columns, deliveries = self._batches.c, self._deliveries
-        batches = await self._lock(or_(columns.token.is_(None), columns.available_at <= self._now))
+        free = or_(columns.token.is_(None), columns.available_at <= self._now)
+        query = (
+            select(columns.batch_id, columns.size, columns.token)
+            .where(is_of(self._batches, self._key), free)
+            .order_by(columns.available_at, columns.batch_id)
+            .limit(_MOST_BATCHES)
+            .with_for_update(skip_locked=True)
+        )
+        batches = [Batch(row) for row in await self._connection.execute(query)]
         if not batches:
             return 0
         chosen = _within(batches, _MOST_ENDED) or [batches[0].id]
@@ -404,24 +343,24 @@ class Deliveries:
 
     # Parts
 
-    def _these(self, table: Table, batches: Sequence[int] | None = None) -> ColumnElement[bool]:
-        if batches is None:
-            return is_of(table, self._key)
+    async def _run(self, statement: Prepared, **values: object) -> Sequence[Sequence[Any]]:
+        return await statement.rows(self._connection, {**self._values, **values})
+
+    async def _run_on(
+        self, batches: Sequence[int], statement: Prepared, **values: object
+    ) -> Sequence[Sequence[Any]]:
+        """Run a statement over ``batches``."""
+        if self._dialect == "postgresql":
+            return await self._run(statement, batches=list(batches), **values)
+        each = [await self._run(statement, batches=batch_id, **values) for batch_id in batches]
+        return [row for rows in each for row in rows]
+
+    def _these(self, table: Table, batches: Sequence[int]) -> ColumnElement[bool]:
         in_batches = table.c.batch_id.in_(batches)
         if table is self._batches:
             return and_(is_of(table, self._key), in_batches)
-        # A new event is unknown to PostgreSQL's statistics, and then the primary key looks as good
-        # as the index of the batches: every claim would read all recipients of the event. A sum
-        # can't be looked up in an index, so that the batches are, and the event is only checked.
-        starts_at: ColumnElement[Any] = table.c.starts_at
-        if self._dialect == "postgresql":  # which can also skip to a start within an index
-            starts_at = starts_at + literal(timedelta(0), Interval)
-        return and_(
-            table.c.company_id == self._key.company_id,
-            table.c.event_id + 0 == self._key.event_id,
-            starts_at == self._key.start,
-            in_batches,
-        )
+        key = (self._key.company_id, self._key.event_id, self._key.start)
+        return deliveries_of(self._dialect, table, key, in_batches)
 
     async def _insert_batches(
         self,

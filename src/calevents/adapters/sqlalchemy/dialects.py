@@ -24,7 +24,12 @@ from sqlalchemy.types import TypeEngine
 
 from calevents.adapters.sqlalchemy.tables import Instant
 
-__all__ = ["current_instant", "given_rows", "given_values", "insert_into"]
+__all__ = [
+    "current_instant",
+    "given_rows",
+    "given_values",
+    "insert_into",
+]
 
 
 def insert_into(dialect: str, table: Table) -> PostgresqlInsert | SqliteInsert:

@@ -30,6 +30,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from calevents.adapters.sqlalchemy.deliveries import Deliveries
 from calevents.adapters.sqlalchemy.dialects import current_instant
 from calevents.adapters.sqlalchemy.notifications import CLAIMABLE, Notifications, is_of
+from calevents.adapters.sqlalchemy.statements import DeliveryStatements
 from calevents.adapters.sqlalchemy.tables import Instant
 from calevents.event import Event
 from calevents.ledger import (
@@ -81,7 +82,9 @@ class SQLAlchemyLedger:
             else bindparam("now", callable_=clock, type_=Instant)
         )
         self._select_now = select(self._now)
-        self._rows = Notifications(tables, self._now)
+        dialect = database.engine.dialect
+        self._rows = Notifications(tables, dialect, self._now, clock)
+        self._statements = DeliveryStatements(tables, dialect)
 
     # What there is to do
 
@@ -180,16 +183,16 @@ class SQLAlchemyLedger:
             found = await self._rows.lock(connection, key)
             if found is None or found.token != resolution.token:
                 return None
-            await self._deliveries_of(connection, key, found.now).add(
-                resolution.event, recipients, batch_size, passed=found.passed
-            )
+            deliveries = self._deliveries_of(connection, key, found.now)
+            await deliveries.add(resolution.event, recipients, batch_size, passed=found.passed)
             await self._rows.set(
                 connection,
                 key,
                 after_id=last,
                 lease_until=found.now + timedelta(seconds=lease),
             )
-        return Resolution(key, resolution.token, resolution.event, last)
+            waiting = await deliveries.waiting()
+        return Resolution(key, resolution.token, resolution.event, last, waiting)
 
     async def resolved(self, resolution: Resolution) -> bool:
         """See :meth:`calevents.ports.NotificationLedger.resolved`."""
@@ -237,7 +240,7 @@ class SQLAlchemyLedger:
                 if found is None or not found.sendable or found.event is None:
                     return None
                 deliveries = self._deliveries_of(connection, key, found.now)
-                batches = await deliveries.available()
+                batches = await deliveries.available(limit)
                 lapsed = [batch.id for batch in batches if batch.token is not None]
                 if lapsed:
                     await deliveries.interrupt(lapsed, on_uncertain, max_attempts)
@@ -460,7 +463,7 @@ class SQLAlchemyLedger:
     def _deliveries_of(
         self, connection: AsyncConnection, key: NotificationKey, now: datetime
     ) -> Deliveries:
-        return Deliveries(connection, self.database.tables, key, now)
+        return Deliveries(connection, self.database.tables, self._statements, key, now)
 
     @staticmethod
     def _joined(left: Table | FromClause, right: Table) -> ColumnElement[bool]:

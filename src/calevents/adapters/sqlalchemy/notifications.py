@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
+    Dialect,
     Table,
     and_,
     bindparam,
@@ -14,10 +15,13 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from calevents.adapters.sqlalchemy.prepared import Prepared
 from calevents.adapters.sqlalchemy.rows import columns_of, from_row
+from calevents.adapters.sqlalchemy.statements import key_values
 from calevents.adapters.sqlalchemy.tables import Instant, Tables
 from calevents.event import Event
 from calevents.ledger import NotificationKey, NotificationState
+from calevents.ports import Clock
 
 __all__ = ["CLAIMABLE", "Notification", "Notifications", "is_of"]
 
@@ -61,9 +65,20 @@ class Notification:
 
 
 class Notifications:
-    """The statements over notifications and their events; ``now`` is the ledger's clock."""
+    """The statements over notifications and their events.
 
-    def __init__(self, tables: Tables, now: ColumnElement[datetime]) -> None:
+    ``now`` is the ledger's clock; if that isn't the database's, ``clock`` gives the parameter
+    ``now``.
+    """
+
+    def __init__(
+        self,
+        tables: Tables,
+        dialect: Dialect,
+        now: ColumnElement[datetime],
+        clock: Clock | None,
+    ) -> None:
+        self._clock = clock
         self._table = tables.notifications
         self._events = events = tables.events
         columns = self._table.c
@@ -78,7 +93,7 @@ class Notifications:
             events.c.starts_at == columns.starts_at,
             events.c.active.is_(True),
         )
-        self._find = (
+        found = (
             select(
                 now,
                 columns.state,
@@ -92,16 +107,20 @@ class Notifications:
             .join_from(self._table, events, present, isouter=True)
             .where(this)
         )
-        self._lock = select(columns.state).where(this).with_for_update()
+        self._find = Prepared(found, dialect)
+        self._lock = Prepared(select(columns.state).where(this).with_for_update(), dialect)
 
     async def find(self, connection: AsyncConnection, key: NotificationKey) -> Notification | None:
         """The notification as it is now, with its event."""
-        row = (await connection.execute(self._find, _key(key))).first()
-        return None if row is None else Notification(row)
+        values = key_values(key)
+        if self._clock is not None:
+            values["now"] = self._clock()
+        rows = await self._find.rows(connection, values)
+        return Notification(rows[0]) if rows else None
 
     async def lock(self, connection: AsyncConnection, key: NotificationKey) -> Notification | None:
         """The same, locked until the transaction ends."""
-        if (await connection.execute(self._lock, _key(key))).first() is None:
+        if not await self._lock.rows(connection, key_values(key)):
             return None
         # A statement of its own, so that it sees what was committed while the lock was waited for.
         return await self.find(connection, key)
@@ -125,11 +144,3 @@ class Notifications:
             )
             .values(notification_sent_at=now)
         )
-
-
-def _key(key: NotificationKey) -> dict[str, Any]:
-    return {
-        "key_company_id": key.company_id,
-        "key_event_id": key.event_id,
-        "key_starts_at": key.start,
-    }

@@ -2,6 +2,7 @@
 
 from calevents.event import NOTICE
 from calevents.ledger import (
+    MOST_COUNTED,
     DeliveryState,
     NotificationState,
 )
@@ -9,6 +10,7 @@ from calevents.notification import DEFAULT_CHANNEL, Recipient
 from calevents.testing.events import NOON
 from calevents.testing.ledger_contract.scene import (
     AFTER_LEASE,
+    AGAIN,
     TICK,
     Scene,
     SceneFixtures,
@@ -91,6 +93,31 @@ class RecipientsContract(SceneFixtures):
         await scene.record(resolution, people(1, 2, 3))
         assert await scene.ledger.resolved(resolution)
         assert sorted(await scene.send(key_of(event))) == [1, 2, 3]
+
+    async def test_a_page_tells_what_waits_to_be_claimed(self, scene: Scene) -> None:
+        """Not what is in somebody's hands, or waits for its next attempt; up to a bound."""
+        event = await scene.event()
+        other = await scene.begin(key_of(await scene.event()))
+        resolution = await scene.begin(key_of(event))
+        assert other is not None
+        assert resolution is not None
+        assert await scene.record(other, people(1), 1) is not None
+        for page, waiting in (((1, 2, 3), 2), ((4,), 3)):
+            resolution = await scene.record(resolution, people(*page), 2)
+            assert resolution is not None
+            assert resolution.waiting == waiting
+        claim = await scene.claimed(key_of(event), limit=2)
+        resolution = await scene.record(resolution, people(5), 2)
+        assert resolution is not None
+        assert resolution.waiting == 3
+        assert await scene.ledger.settle(claim, [AGAIN] * 2)
+        resolution = await scene.record(resolution, people(6), 2)
+        assert resolution is not None
+        assert resolution.waiting == 4
+        many = people(*range(7, 7 + MOST_COUNTED))
+        resolution = await scene.record(resolution, many, 1)
+        assert resolution is not None
+        assert resolution.waiting == MOST_COUNTED
 
     async def test_each_channel_is_a_delivery(self, scene: Scene) -> None:
         """Without addresses there is one, on the default channel."""
