@@ -11,13 +11,14 @@ from typing import Any, Self
 from uuid import uuid4
 
 from calevents.exceptions import CalendarError, StorageUnavailable
-from calevents.leases import LeaseKeeper, monotonic
+from calevents.leases import Hold, LeaseKeeper, monotonic
 from calevents.ledger import (
+    Claim,
     NotificationKey,
     OnUncertain,
     Resolution,
 )
-from calevents.notification import MessageText, Recipient
+from calevents.notification import Delivery, MessageText, Recipient
 from calevents.once import Once
 from calevents.ports import Directory, NotificationLedger, Notifier
 from calevents.retrying import RetryPolicy
@@ -381,31 +382,48 @@ class Dispatcher:
         began, token = monotonic(), secrets.token_hex(16)
         hold = self._keeper.hold(key, token, began)
         try:
-            try:
-                claim = await self._ledger.claim(
-                    key,
-                    token=token,
-                    worker=self.worker,
-                    limit=self._notifier.claim_size,
-                    lease=self._lease,
-                    on_uncertain=self._policy.on_uncertain,
-                    max_attempts=self._policy.max_attempts,
-                )
-            except BaseException:
-                # It may have been stored all the same.
-                await asyncio.shield(self._sender.give_back(key, token))
-                raise
+            claim = await self._claim(key, token)
             if claim is not None:
-                self._progress += 1
-                self._soon = _SOONEST
-                if key in self._searches:
-                    self._searches[key].waiting -= 1
-                self._to_send.put(key)  # for others to go on with, or for this one later
-                if claim.deliveries:
-                    await self._sender.send(claim, hold, began)
+                await self._go_on(claim, hold, began)
                 return
         finally:
             self._keeper.drop(hold)
+        await self._sweep(key)
+
+    async def _claim(self, key: NotificationKey, token: str) -> Claim | None:
+        try:
+            return await self._ledger.claim(
+                key,
+                token=token,
+                worker=self.worker,
+                limit=self._notifier.claim_size,
+                lease=self._lease,
+                on_uncertain=self._policy.on_uncertain,
+                max_attempts=self._policy.max_attempts,
+            )
+        except BaseException:
+            # It may have been stored all the same.
+            await asyncio.shield(self._sender.give_back(key, token))
+            raise
+
+    async def _go_on(self, claim: Claim, hold: Hold, began: float) -> None:
+        """Send a claim, unless all of it was cancelled or it is too late."""
+        key = claim.key
+        deliveries: Sequence[Delivery] | None = ()
+        if claim.deliveries:
+            deliveries = await self._sender.prepare(claim, hold, began)
+        if deliveries is None:
+            self._look_soon()
+            return
+        self._progress += 1
+        self._soon = _SOONEST
+        if key in self._searches:
+            self._searches[key].waiting -= 1
+        self._to_send.put(key)  # for others to go on with, or for this one later
+        if deliveries:
+            await self._sender.send(claim, deliveries, began)
+
+    async def _sweep(self, key: NotificationKey) -> None:
         sweep = await self._ledger.sweep(key)
         if sweep.swept:
             self._telemetry.tell(DispatchKind.SWEPT, key, count=sweep.swept)

@@ -41,15 +41,22 @@ class Sender:
         self._telemetry = telemetry
         self._stopping = stopping
 
-    async def send(self, claim: Claim, hold: Hold, began: float) -> None:
-        """Send a claim that was asked for at ``began``, unless it is too late, and settle it."""
+    async def prepare(self, claim: Claim, hold: Hold, began: float) -> Sequence[Delivery] | None:
+        """What to send of a claim that was asked for at ``began``.
+
+        ``None`` if it is too late for that; then the claim has been handed back.
+        """
         self._telemetry.tell(DispatchKind.CLAIMED, claim.key, count=len(claim.deliveries))
         deliveries = self._deliveries(claim)
         # Nothing is sent at or after the start, nor late in a lease: others may soon take over.
         started = monotonic() - began >= (claim.key.start - claim.now).total_seconds()
         if self._stopping() or started or hold.left < self._lease / 2:
             await self.give_back(claim.key, claim.token)
-            return
+            return None
+        return deliveries
+
+    async def send(self, claim: Claim, deliveries: Sequence[Delivery], began: float) -> None:
+        """Send what was prepared of a claim, and settle it."""
         self._telemetry.tell(DispatchKind.SENDING, claim.key, count=len(deliveries))
         try:
             results = await self._call(claim, deliveries)

@@ -66,6 +66,18 @@ async def test_everybody_is_called_once_and_the_event_stamped(scene: Scene) -> N
     assert len(scene.notifier.calls) == before
 
 
+async def test_what_can_t_be_sent_before_the_start_any_more_is_left(quick: Scene) -> None:
+    """The test's clock stands still, a microsecond before the start; that of a call doesn't."""
+    event = await quick.event(start=quick.clock.now + timedelta(microseconds=1))
+    async with asyncio.timeout(30):
+        await quick.dispatcher().run_once()
+    assert quick.notifier.calls == []
+    quick.clock.now += timedelta(microseconds=1)
+    await quick.dispatcher().run_once()
+    assert quick.notifier.calls == []
+    assert set(await quick.states(event)) == {DeliveryState.EXPIRED}
+
+
 async def test_companies_and_targets(scene: Scene) -> None:
     scene.directory = MemoryDirectory(
         {
