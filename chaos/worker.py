@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import event as sqlalchemy_event
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from calevents.adapters.sqlalchemy import Database
 from calevents.dispatcher import DispatchDetails, Dispatcher
@@ -139,21 +139,25 @@ class Ledger:
         return operation
 
 
+class WatchedDatabase(Database):
+    """Passes a point before each commit."""
+
+    def __init__(self, engine: AsyncEngine, orders: Orders) -> None:
+        super().__init__(engine)
+        self._orders = orders
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+        async with super().transaction() as connection:
+            yield connection
+            self._orders.passed(f"before {_operation.get()} commits")
+
+
 def _engine(orders: Orders) -> AsyncEngine:
     options: dict[str, Any] = {}
     if orders.url.startswith("sqlite"):
         options["connect_args"] = {"timeout": 0.5}
     engine = create_async_engine(orders.url, **options)
-
-    def committing(*_: object) -> None:
-        orders.passed(f"before {_operation.get()} commits")
-
-    def executing(_connection: Any, _cursor: Any, statement: str, *_: object) -> None:
-        if statement == "COMMIT":
-            committing()
-
-    sqlalchemy_event.listen(engine.sync_engine, "commit", committing)
-    sqlalchemy_event.listen(engine.sync_engine, "before_cursor_execute", executing)
     if orders.full:
 
         def connected(connection: Any, _record: object) -> None:
@@ -186,7 +190,7 @@ async def dispatcher() -> AsyncIterator[Dispatcher]:
 
     engine = _engine(orders)
     try:
-        async with Database(engine) as database:
+        async with WatchedDatabase(engine, orders) as database:
             yield Dispatcher(
                 Ledger(database.ledger),
                 sink,

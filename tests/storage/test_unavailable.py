@@ -3,19 +3,20 @@
 import asyncio
 import sqlite3
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 from sqlalchemy import make_url, text
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from calevents import Calendar, EventDraft, Member, Scope, StorageError, StorageUnavailable
 from calevents.adapters.sqlalchemy import Database
 from calevents.adapters.sqlalchemy import database as database_module
 from calevents.adapters.sqlalchemy.prepared import driver_of
+from calevents.ledger import NotificationKey
 from calevents.testing.events import NOON
 from tests.postgres import PostgresServer
 
@@ -227,6 +228,42 @@ class TestPostgreSQL:
             await other.dispose()
             answers = await asyncio.gather(*(user.get(event.id) for _ in range(4)))
             assert answers == [event] * 4
+
+    @pytest.mark.parametrize("owned", [True, False])
+    async def test_a_transaction_whose_connection_is_cut_is_told_as_unavailable(
+        self, postgres_url: str, owned: bool
+    ) -> None:
+        """Whoever it was, the driver or SQLAlchemy, that ran the statement which noticed."""
+        engine = create_async_engine(postgres_url)
+        database = Database(postgres_url if owned else engine)
+        await database.create_tables()
+        key = NotificationKey(1, 1, NOON)
+        cut = text("SELECT pg_terminate_backend(:pid)")
+
+        async def by_the_driver(connection: AsyncConnection) -> object:
+            return await database.ledger._rows.find(connection, key)
+
+        async def by_sqlalchemy(connection: AsyncConnection) -> object:
+            return await connection.execute(text("SELECT 1"))
+
+        async def by_the_commit(connection: AsyncConnection) -> object:
+            return None
+
+        async def run(statement: Callable[[AsyncConnection], Awaitable[object]]) -> None:
+            async with database.transaction() as connection:
+                await connection.execute(text("SELECT 1"))
+                async with engine.connect() as other:
+                    pid = driver_of(connection).get_server_pid()
+                    await other.execute(cut, {"pid": pid})
+                await statement(connection)
+
+        for statement in (by_the_driver, by_sqlalchemy, by_the_commit):
+            with pytest.raises(StorageUnavailable):
+                await run(statement)
+        async with database.transaction() as connection:
+            assert (await connection.execute(text("SELECT 1"))).scalar_one() == 1
+        await database.close()
+        await engine.dispose()
 
     async def test_writes_find_new_connections_when_those_in_the_pool_were_cut(
         self, postgres_url: str

@@ -322,9 +322,7 @@ class Database:
                     yield connection
             except BaseException as error:
                 # Lost, or cancelled so that even the rollback didn't get through.
-                if driver.is_closed():
-                    await _let_notice(connection)
-                elif driver.is_in_transaction():
+                if driver.is_closed() or driver.is_in_transaction():
                     await connection.invalidate()
                 if isinstance(error, self._driver_errors):
                     raise translation_of(error) from error
