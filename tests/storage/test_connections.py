@@ -13,7 +13,7 @@ from sqlalchemy import event as sqlalchemy_events
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from calevents import Calendar, EventDraft, EventNotFound, Scope, StorageUnavailable
-from calevents.adapters.sqlalchemy import Database, connections
+from calevents.adapters.sqlalchemy import Database
 from calevents.adapters.sqlalchemy.connections import MOST_KEPT
 from calevents.testing.events import NOON
 
@@ -114,7 +114,7 @@ async def test_who_uses_the_engine_finds_connections_in_it(
 async def test_a_transaction_that_waits_gets_what_a_statement_gives_back(
     database: Database, company: Scope, other: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections, "MOST_KEPT", POOL_SIZE)
+    monkeypatch.setattr(database._connections, "_most", POOL_SIZE)
     event = await company.create(DRAFT)
     async with other.connect() as connection:
         await connection.execute(text("LOCK TABLE calevents_events IN ACCESS EXCLUSIVE MODE"))
